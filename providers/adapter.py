@@ -1,0 +1,98 @@
+"""What an adapter is: a few pure functions. A module that has them is an adapter; there is no base class.
+
+Having a function is the capability: an optional one that is missing means the dialect cannot do it.
+No function here does I/O, reads a clock or throws dice; each may raise `ProviderError`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from providers.errors import ProviderError
+from providers.sse import Event
+from providers.types import (
+    ChatRequest,
+    Chunk,
+    Completion,
+    EmbeddingRequest,
+    HttpRequest,
+    HttpResponse,
+    Json,
+    Target,
+    VideoRequest,
+    VideoUpdate,
+)
+
+
+class ChatStream(Protocol):
+    """Turns upstream events into chunks. One per answer; holds only what the dialect needs."""
+
+    def feed(self, event: Event, /) -> Iterable[Chunk]:
+        """Chunks this event gives. Raises ProviderError for an error inside the stream."""
+
+    def end(self) -> Iterable[Chunk]:
+        """Chunks still owed when the upstream closed cleanly, the usage chunk for instance."""
+
+
+class ChatAdapter(Protocol):
+    """How to speak one chat dialect."""
+
+    def chat_request(self, request: ChatRequest, target: Target) -> HttpRequest:
+        """The call to make. Raises UNSUPPORTED (with `param`) for what this dialect cannot express."""
+
+    def chat_response(self, request: ChatRequest, target: Target, response: HttpResponse) -> Completion:
+        """The answer as OpenAI JSON. Raises ProviderError for an error inside a 2xx."""
+
+    def chat_stream(self, request: ChatRequest, target: Target) -> ChatStream:
+        """A reader for the events of one streamed answer."""
+
+    def error(self, response: HttpResponse) -> ProviderError:
+        """What an answer with a status of 300 or above means. Returned, not raised."""
+
+
+class MediaFetch(Protocol):
+    """Optional: the dialect cannot pass links on and needs the bytes behind them."""
+
+    def media_urls(self, request: ChatRequest) -> Sequence[str]:
+        """The http(s) links in the request whose bytes must be in `request.media` before `chat_request`."""
+
+
+class EmbeddingAdapter(Protocol):
+    """How to ask one dialect for embeddings."""
+
+    def embedding_request(self, request: EmbeddingRequest, target: Target) -> HttpRequest:
+        """The call to make."""
+
+    def embedding_response(self, request: EmbeddingRequest, target: Target, response: HttpResponse) -> Completion:
+        """The answer as OpenAI JSON."""
+
+    def error(self, response: HttpResponse) -> ProviderError:
+        """What an answer with a status of 300 or above means. Returned, not raised."""
+
+
+class VideoAdapter(Protocol):
+    """How to speak one video dialect. `operation` is the opaque JSON the dialect itself returned."""
+
+    def video_create(self, request: VideoRequest, target: Target) -> HttpRequest:
+        """The submit. Raises UNSUPPORTED (with `param`) for what this dialect cannot express."""
+
+    def video_created(self, response: HttpResponse) -> VideoUpdate:
+        """What a 2xx answer to the submit says; the update carries the operation."""
+
+    def video_poll(self, operation: Json, target: Target) -> HttpRequest:
+        """Ask how far it is."""
+
+    def video_update(self, response: HttpResponse) -> VideoUpdate:
+        """What an answer to a poll says, a 404 (`gone`) included. Raises ProviderError for other errors."""
+
+    def video_content(self, operation: Json, target: Target) -> HttpRequest:
+        """Fetch the finished bytes."""
+
+    def error(self, response: HttpResponse) -> ProviderError:
+        """What an answer with a status of 300 or above means. Returned, not raised."""
+
+
+class VideoCancel(Protocol):
+    """Optional: the dialect can stop an operation."""
+
+    def video_cancel(self, operation: Json, target: Target) -> HttpRequest:
+        """Stop it; the answer's body does not matter."""

@@ -1,0 +1,256 @@
+"""The words every adapter and the gateway share. Values only: no I/O, no clock, no configuration.
+
+The canonical form of a request is OpenAI's own JSON, kept whole: `body` maps each top-level field to the
+raw JSON the client wrote, so that a field invented tomorrow passes through today and a large `messages`
+array is not decoded by anyone who does not need to look inside.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+Json: TypeAlias = Mapping[str, Any]
+"""A decoded JSON object that its reader must not change."""
+
+Fields: TypeAlias = Mapping[str, Raw]
+"""A JSON object of which only the top level was decoded: each value is the JSON text as it was written."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Secret:
+    """A credential that does not leak by accident: prints as `***` and refuses to be serialised."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The credential itself, for an authorization header and for nothing else."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is never serialised")
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens one call used. `cached` and `cache_write` are parts of `input`, `reasoning` of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    def openai(self) -> dict[str, Any]:
+        """The same as OpenAI's `usage` object."""
+        return {
+            "prompt_tokens": self.input,
+            "completion_tokens": self.output,
+            "total_tokens": self.input + self.output,
+            "prompt_tokens_details": {"cached_tokens": self.cached, "cache_write_tokens": self.cache_write},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
+        }
+
+
+class Quirks(Struct, frozen=True, kw_only=True):
+    """How a provider departs from the OpenAI body, as data. Applied in the order of the fields.
+
+    `refuse` names top-level fields without which the answer would be another one (tools, `n`): a request
+    that uses one goes to another target. `drop` names fields to leave out and to tell the client of; `quiet`
+    fields to leave out without a word (bookkeeping); `rename` maps old to new field names; `roles` maps
+    message roles; `force` sets fields whatever the client said; `finish` maps the provider's own finish
+    reasons to OpenAI's, or to `error`.
+    """
+
+    refuse: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    quiet: Sequence[str] = ()
+    rename: Mapping[str, str] = {}
+    roles: Mapping[str, str] = {}
+    force: Json = {}
+    finish: Mapping[str, str] = {}
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where one attempt goes: a provider's base URL and credential, and the name it knows the model by.
+
+    `base_url` is the prefix an official SDK of the dialect would be given, without a trailing slash.
+    `rules` holds what this model accepts (a row of config/models.yaml); empty when nothing is known.
+    """
+
+    provider: str
+    dialect: str
+    base_url: str
+    model: str
+    credential: Secret | Mapping[str, Secret] | None = None
+    headers: Mapping[str, str] = {}
+    quirks: Quirks | None = None
+    rules: Json = {}
+
+
+class HttpRequest(Struct, frozen=True, kw_only=True):
+    """What to send upstream. The body is bytes, so a retry sends the same bytes again.
+
+    `dropped` names the client's parameters that this upstream could not be told; the client is told so.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    dropped: Sequence[str] = ()
+
+
+class HttpResponse(Struct, frozen=True, kw_only=True):
+    """What came back, body read whole. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """A chat completion as the client sent it, checked at the door.
+
+    `model` is the name the client used; `created` is Unix seconds, read once at the edge;
+    `include_usage` says whether the client asked for the usage chunk of a stream. `media` holds the bytes of
+    linked pictures by URL, for dialects that cannot pass a link on; it is filled on demand.
+    """
+
+    model: str
+    body: Fields
+    stream: bool = False
+    include_usage: bool = False
+    created: int = 0
+    media: "Mapping[str, Media]" = {}
+
+    def json(self) -> dict[str, Any]:
+        """The whole body decoded: a fresh object the caller may change."""
+        return decode_fields(self.body)
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """A whole answer: `body` is OpenAI JSON for the client, the rest are facts for the gateway."""
+
+    body: bytes
+    model: str = ""
+    id: str = ""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """One streamed piece: `data` is the JSON of one event for the client, the rest are facts.
+
+    Empty `data` means there is nothing to show. `content` is true once the client would notice what it
+    got (text, reasoning, a refusal, a tool call, a finish): from there on a failure cannot be hidden.
+    """
+
+    data: bytes
+    content: bool = False
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    model: str = ""
+    id: str = ""
+
+
+class EmbeddingRequest(Struct, frozen=True, kw_only=True):
+    """An embeddings call as the client sent it, checked at the door."""
+
+    model: str
+    body: Fields
+
+    def json(self) -> dict[str, Any]:
+        """The whole body decoded: a fresh object the caller may change."""
+        return decode_fields(self.body)
+
+
+class Media(Struct, frozen=True, kw_only=True):
+    """One picture or clip that belongs to a video request: either `data` or `url` is given.
+
+    `role` is one of first_frame, last_frame, reference_image, source_video. `mime` was read from the
+    bytes themselves, never taken from what the client claimed.
+    """
+
+    role: str
+    mime: str
+    data: bytes = b""
+    url: str = ""
+
+
+class VideoRequest(Struct, frozen=True, kw_only=True):
+    """One video to make, independent of the surface it was asked through.
+
+    `seconds` is the wanted duration, `size` is `WIDTHxHEIGHT` in pixels; None leaves it to the provider.
+    For `operation` `remix`, `source` is the provider's own operation of the video to start from.
+    `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
+    """
+
+    model: str
+    prompt: str
+    operation: str = "generate"
+    seconds: float | None = None
+    size: str | None = None
+    seed: int | None = None
+    negative_prompt: str | None = None
+    style_preset: str | None = None
+    camera_movement: str | None = None
+    media: Sequence[Media] = ()
+    source: Json | None = None
+    token: str = ""
+
+
+class VideoOutput(Struct, frozen=True, kw_only=True):
+    """What was really rendered, as far as the provider tells."""
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    seconds: float | None = None
+    has_audio: bool | None = None
+
+
+class VideoUpdate(Struct, frozen=True, kw_only=True):
+    """What a provider's answer says of an operation.
+
+    `state` is one of queued, in_progress, completed, failed, gone (the provider does not know it).
+    `operation` is opaque JSON that polls, fetches and cancels the operation; None when nothing changed.
+    `progress` is 0 to 100 or None when not told; `retry_after` seconds until the next poll is worth it.
+    `code` and `message` say why it failed; `blamed` is true when the request itself is at fault.
+    """
+
+    state: str
+    operation: Json | None = None
+    progress: int | None = None
+    output: VideoOutput | None = None
+    code: str = ""
+    message: str = ""
+    blamed: bool = False
+    retry_after: float | None = None
+
+
+def decode_fields(fields: Fields) -> dict[str, Any]:
+    """A JSON object of raw fields, decoded to the bottom; a fresh object."""
+    return {name: _decode(raw) for name, raw in fields.items()}
+
+
+def encode(value: object) -> bytes:
+    """JSON text of `value`; raw fields are written as they stand."""
+    return _encode(value)
