@@ -1,0 +1,121 @@
+"""What we think of one target, and how each event changes it: a breaker and a latency, as pure reducers.
+
+Theory of operation
+-------------------
+A target is in one of three conditions, read from two numbers and the time:
+
+* closed: calls go through. `failures` counts failures in a row; a success sets it to 0.
+* open: after `HealthRule.failures` failures in a row no call is made until `shut_until`. Each opening in a
+  row doubles the rest (rest, 2 x rest, ...), at most MAX_REST, shortened by up to half by the dice so that
+  replicas do not come back at the same instant.
+* half-open: the rest is over and one call, the probe, is let through while all others still go elsewhere.
+  A successful probe closes the breaker, a failed one opens it again, a probe that was cancelled or ended
+  in an error that says nothing about health frees the place for the next.
+
+A 429 is not a failure: the target *rests* until the time it named, and the breaker does not move. Errors
+about our credential or an unknown model put the target *out* for a while. `shut` remembers why a target is
+shut, so that a request that finds no open target can be told the true reason.
+
+Latency is the time to the first content event (or to the whole answer when it was not streamed), averaged
+with a half-life of LATENCY_HALF_LIFE seconds; a sample above the average counts at once (peak), so a target
+that turns slow is avoided now and trusted again slowly. `in_flight` counts open calls.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.config.snapshot import HealthRule
+from gateway.routing.outcomes import OUTCOMES, Effect
+from providers.errors import ErrorKind, ProviderError
+
+MAX_REST = 300.0
+DEFAULT_RATE_REST = 1.0
+"""Seconds a target rests after a 429 that named no time."""
+LATENCY_HALF_LIFE = 10.0
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """One target as this process sees it. Times are monotonic seconds.
+
+    `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row,
+    `probing` is true while a half-open target's single probe is out.
+    """
+
+    failures: int = 0
+    openings: int = 0
+    shut: ErrorKind | None = None
+    shut_until: float = 0.0
+    probing: bool = False
+    in_flight: int = 0
+    latency: float | None = None
+    seen_at: float = 0.0
+
+
+NEW = Health()
+
+
+def state(health: Health, now: float) -> str:
+    """`closed`, `open`, `half_open` or `throttled`."""
+    if health.shut is None:
+        return "closed"
+    if now < health.shut_until:
+        return "throttled" if health.shut is ErrorKind.RATE_LIMITED else "open"
+    return "half_open" if health.openings else "closed"
+
+
+def is_open_to(health: Health, now: float) -> bool:
+    """Whether a call may go to this target now."""
+    if health.shut is None:
+        return True
+    return now >= health.shut_until and not (health.openings and health.probing)
+
+
+def started(health: Health, now: float) -> Health:
+    """A call goes out. On a half-open target it is the probe."""
+    if health.shut is None or not health.openings:
+        return replace(health, in_flight=health.in_flight + 1)
+    return replace(health, in_flight=health.in_flight + 1, probing=now >= health.shut_until)
+
+
+def answered(health: Health, now: float, latency: float) -> Health:
+    """The target gave its first content after `latency` seconds; the call is still open."""
+    known = health.latency
+    if known is not None and latency < known:
+        latency = known + (latency - known) * (1.0 - 0.5 ** ((now - health.seen_at) / LATENCY_HALF_LIFE))
+    return Health(in_flight=health.in_flight, latency=latency, seen_at=now)
+
+
+def ended(health: Health) -> Health:
+    """A call is over, however it went. A probe that told nothing frees its place."""
+    return replace(health, in_flight=max(0, health.in_flight - 1), probing=False)
+
+
+def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, dice: float) -> Health:
+    """A call failed with `error`. `dice` is a random number in [0, 1)."""
+    outcome = OUTCOMES[error.kind]
+    if outcome.effect is Effect.FAILURE:
+        return _failure(health, error.kind, rule, now, dice)
+    if outcome.effect is Effect.REST:
+        rest = DEFAULT_RATE_REST if error.retry_after is None else error.retry_after
+        return replace(health, shut=error.kind, shut_until=max(health.shut_until, now + rest), probing=False)
+    if outcome.effect in (Effect.TARGET_OUT, Effect.CREDENTIAL_OUT):
+        return replace(health, shut=error.kind, shut_until=now + outcome.out, probing=False)
+    return replace(health, probing=False)
+
+
+def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice: float) -> Health:
+    failures = health.failures + 1
+    was_probe = health.openings > 0 and now >= health.shut_until
+    if failures < rule.failures and not was_probe:
+        return replace(health, failures=failures)
+    if health.openings and now < health.shut_until:  # a call that began before the breaker opened
+        return replace(health, failures=failures)
+    rest = min(MAX_REST, rule.rest * 2.0**health.openings) * (1.0 - dice / 2.0)
+    return replace(
+        health,
+        failures=failures,
+        openings=health.openings + 1,
+        shut=kind,
+        shut_until=now + rest,
+        probing=False,
+    )

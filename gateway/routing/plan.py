@@ -1,0 +1,109 @@
+"""The order of targets for one request, and why the others were left out (pure)."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from gateway.config.snapshot import Route, RouteTarget
+from gateway.routing import cost, health
+from gateway.routing.policies import POLICIES, Candidate, Dice
+from providers.errors import ErrorKind, ProviderError
+
+SHUT_HARD = frozenset(
+    (ErrorKind.RATE_LIMITED, ErrorKind.AUTHENTICATION, ErrorKind.QUOTA, ErrorKind.NOT_FOUND)
+)
+"""A target shut for one of these is not called at all: calling it could not help."""
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """What routing must know of a request: token estimates, and what an unknown price means.
+
+    `budgeted`: the key has a dollar limit. `unknown_price_ok`: the operator allows unknown prices.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    budgeted: bool = False
+    unknown_price_ok: bool = False
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The targets to try, best first, and `skipped`: target id to reason.
+
+    `order` is empty only when no target may be called; then `cause` says what the client should be told.
+    `last_resort` marks a plan whose only targets have an open breaker: the least bad one is tried anyway.
+    """
+
+    policy: str
+    order: Sequence[RouteTarget]
+    skipped: Mapping[str, str] = {}
+    cause: ProviderError | None = None
+    last_resort: bool = False
+
+
+def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float, dice: Dice) -> Plan:
+    """Decide for one request. `known` maps target ids to their health; a missing one was never called."""
+    open_targets: list[Candidate] = []
+    skipped: dict[str, str] = {}
+    shut: list[Candidate] = []
+    for target in route.targets:
+        seen = known.get(target.id, health.NEW)
+        estimate = cost.estimate(target.price, ask.input_tokens, ask.output_tokens)
+        candidate = Candidate(target, seen, estimate)
+        reason = _ineligible(candidate, ask, route.policy)
+        if reason:
+            skipped[target.id] = reason
+        elif seen.shut is None or health.is_open_to(seen, now):
+            open_targets.append(candidate)
+        else:
+            skipped[target.id] = str(seen.shut)
+            shut.append(candidate)
+    if len(open_targets) == 1:
+        return Plan(policy=route.policy, order=(open_targets[0].target,), skipped=skipped)
+    if open_targets:
+        ordered = POLICIES[route.policy](open_targets, dice)
+        return Plan(policy=route.policy, order=[candidate.target for candidate in ordered], skipped=skipped)
+    return _nothing_open(route, shut, skipped, now)
+
+
+def _ineligible(candidate: Candidate, ask: Ask, policy: str) -> str | None:
+    target = candidate.target
+    if candidate.cost is None and not ask.unknown_price_ok and (ask.budgeted or policy == "cheapest"):
+        return "unknown price"
+    window = target.context_window
+    if window is not None and ask.input_tokens > window * 1.1:  # the estimate may be 10 % high
+        return "context window"
+    return None
+
+
+def _nothing_open(route: Route, shut: Sequence[Candidate], skipped: Mapping[str, str], now: float) -> Plan:
+    soft = [candidate for candidate in shut if candidate.health.shut not in SHUT_HARD]
+    if soft:
+        least_bad = min(soft, key=lambda candidate: candidate.health.shut_until)
+        return Plan(policy=route.policy, order=(least_bad.target,), skipped=skipped, last_resort=True)
+    return Plan(policy=route.policy, order=(), skipped=skipped, cause=_cause(route, shut, skipped, now))
+
+
+def _cause(route: Route, shut: Sequence[Candidate], skipped: Mapping[str, str], now: float) -> ProviderError:
+    if shut:
+        soonest = min(shut, key=lambda candidate: candidate.health.shut_until)
+        kind = soonest.health.shut or ErrorKind.UNAVAILABLE
+        wait = max(0.0, soonest.health.shut_until - now)
+        return ProviderError(
+            kind, f"Every target of `{route.model}` is resting.", retry_after=wait, sent=False
+        )
+    if "context window" in skipped.values():
+        return ProviderError(
+            ErrorKind.CONTEXT_LENGTH,
+            f"The request is longer than the context window of every target of `{route.model}`.",
+            param="messages",
+            sent=False,
+        )
+    return ProviderError(
+        ErrorKind.UNSUPPORTED,
+        f"No target of `{route.model}` has a known price, which this request needs. "
+        "Set `price` on the target, or `on_unknown_price: allow`.",
+        code="unknown_price",
+        param="model",
+        sent=False,
+    )

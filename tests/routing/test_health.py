@@ -1,0 +1,106 @@
+"""The breaker, the rest after a 429, and the latency: what a target's history makes of it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.snapshot import HealthRule
+from gateway.routing import health
+from gateway.routing.outcomes import OUTCOMES
+from providers.errors import ErrorKind, ProviderError
+
+RULE = HealthRule(failures=5, rest=5.0)
+DOWN = ProviderError(ErrorKind.UNAVAILABLE, "down")
+
+
+def _fail(seen: health.Health, error: ProviderError, now: float, dice: float = 0.0) -> health.Health:
+    return health.ended(health.failed(health.started(seen, now), error, RULE, now, dice))
+
+
+def test_every_kind_of_error_has_an_outcome():
+    assert set(OUTCOMES) == set(ErrorKind)
+
+
+def test_opens_after_five_failures_in_a_row_and_lets_one_probe_through_after_its_rest():
+    seen = health.NEW
+    for _ in range(4):
+        seen = _fail(seen, DOWN, 0.0)
+        assert health.is_open_to(seen, 0.0)
+    seen = _fail(seen, DOWN, 0.0)
+    assert health.state(seen, 1.0) == "open"
+    assert not health.is_open_to(seen, 4.9)
+    assert health.is_open_to(seen, 5.0)
+    probing = health.started(seen, 5.0)
+    assert not health.is_open_to(probing, 5.0), "a second probe at once would be a stampede"
+    well = health.ended(health.answered(probing, 5.1, 0.1))
+    assert health.state(well, 5.1) == "closed"
+
+
+def test_a_success_forgets_failures():
+    seen = health.NEW
+    for _ in range(20):
+        for _ in range(4):
+            seen = _fail(seen, DOWN, 0.0)
+        seen = health.ended(health.answered(health.started(seen, 0.0), 0.0, 0.1))
+    assert health.is_open_to(seen, 0.0)
+
+
+def test_a_failed_probe_rests_twice_as_long():
+    seen = health.NEW
+    for _ in range(5):
+        seen = _fail(seen, DOWN, 0.0)
+    seen = _fail(seen, DOWN, 5.0)
+    assert not health.is_open_to(seen, 14.9)
+    assert health.is_open_to(seen, 15.0)
+
+
+def test_a_cancelled_probe_frees_its_place():
+    seen = health.NEW
+    for _ in range(5):
+        seen = _fail(seen, DOWN, 0.0)
+    seen = health.ended(health.started(seen, 6.0))
+    assert health.is_open_to(seen, 6.0)
+
+
+def test_a_429_rests_until_retry_after_and_is_no_failure():
+    seen = _fail(health.NEW, ProviderError(ErrorKind.RATE_LIMITED, "slow down", retry_after=3.0), 10.0)
+    assert health.state(seen, 12.9) == "throttled"
+    assert not health.is_open_to(seen, 12.9)
+    assert health.is_open_to(seen, 13.0)
+    assert seen.failures == 0
+    assert health.is_open_to(health.started(seen, 13.0), 13.0), "no probing after a rest: all may come back"
+
+
+@given(st.sampled_from([ErrorKind.INVALID_REQUEST, ErrorKind.CONTENT_POLICY, ErrorKind.UNSUPPORTED]))
+def test_errors_about_the_request_say_nothing_of_the_target(kind: ErrorKind):
+    seen = health.NEW
+    for _ in range(50):
+        seen = _fail(seen, ProviderError(kind, "no"), 0.0)
+    assert health.is_open_to(seen, 0.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ok", *ErrorKind]), st.floats(0, 100), st.floats(0, 0.99)), max_size=40
+    )
+)
+def test_whatever_happens_the_counts_stay_sane_and_every_target_comes_back(history):
+    seen, now = health.NEW, 0.0
+    for what, passed, dice in history:
+        now += passed
+        seen = health.started(seen, now)
+        if what == "ok":
+            seen = health.answered(seen, now, 0.5)
+        else:
+            seen = health.failed(seen, ProviderError(what, "x"), RULE, now, dice)
+        seen = health.ended(seen)
+        assert seen.in_flight == 0
+        assert not seen.probing
+    assert health.is_open_to(seen, now + 1000.0)
+
+
+def test_latency_rises_at_once_and_falls_slowly():
+    seen = health.answered(health.started(health.NEW, 0.0), 0.0, 0.1)
+    slow = health.answered(seen, 1.0, 2.0)
+    assert slow.latency == 2.0
+    better = health.answered(slow, 11.0, 0.0)
+    assert better.latency == 1.0, "half the way after one half-life"
