@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from gateway.config.snapshot import Route, RouteTarget
-from gateway.routing import cost, health
+from gateway.routing import health
 from gateway.routing.policies import POLICIES, Candidate, Dice
 from providers.errors import ErrorKind, ProviderError
 
@@ -16,13 +16,14 @@ SHUT_HARD = frozenset(
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """What routing must know of a request: token estimates, and what an unknown price means.
+    """What routing must know of a request: its size, what it would cost, and what an unknown price means.
 
+    `costs` holds the estimate for each target of the route, in their order: nano-dollars, None when unknown.
     `budgeted`: the key has a dollar limit. `unknown_price_ok`: the operator allows unknown prices.
     """
 
+    costs: Sequence[int | None]
     input_tokens: int = 0
-    output_tokens: int = 0
     budgeted: bool = False
     unknown_price_ok: bool = False
 
@@ -46,9 +47,8 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
     open_targets: list[Candidate] = []
     skipped: dict[str, str] = {}
     shut: list[Candidate] = []
-    for target in route.targets:
+    for target, estimate in zip(route.targets, ask.costs, strict=True):
         seen = known.get(target.id, health.NEW)
-        estimate = cost.estimate(target.price, ask.input_tokens, ask.output_tokens)
         candidate = Candidate(target, seen, estimate)
         reason = _ineligible(candidate, ask, route.policy)
         if reason:

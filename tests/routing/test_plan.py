@@ -2,18 +2,18 @@
 
 import random
 
-from gateway.routing import health
+from gateway.routing import cost, health
 from gateway.routing.plan import Ask, plan
 from providers.errors import ErrorKind
 from tests.routing.values import route, target
 
 A, B = target("a", price=2.0), target("b", price=1.0)
 OPEN = health.Health(failures=5, openings=1, shut=ErrorKind.UNAVAILABLE, shut_until=10.0)
-ASK = Ask(input_tokens=100, output_tokens=100)
 
 
-def _plan(made, ask=ASK, known=None, now=0.0):
-    return plan(made, ask, known or {}, now, random.random)
+def _plan(made, known=None, now=0.0, tokens=100, **more):
+    costs = [cost.estimate(one.price, tokens, tokens) for one in made.targets]
+    return plan(made, Ask(costs=costs, input_tokens=tokens, **more), known or {}, now, random.random)
 
 
 def test_cheapest_goes_to_the_cheaper_target_first():
@@ -48,22 +48,18 @@ def test_an_unknown_price_is_never_the_cheapest():
     refused = _plan(route(unknown, policy="cheapest"))
     assert refused.cause is not None
     assert refused.cause.code == "unknown_price"
-    allowed = Ask(input_tokens=1, output_tokens=1, unknown_price_ok=True)
-    assert [one.id for one in _plan(route(unknown, A, policy="cheapest"), allowed).order] == [
-        "a/model",
-        "u/model",
-    ]
+    allowed = _plan(route(unknown, A, policy="cheapest"), unknown_price_ok=True)
+    assert [one.id for one in allowed.order] == ["a/model", "u/model"]
 
 
 def test_a_key_with_a_budget_is_refused_an_unknown_price_under_every_policy():
-    made = _plan(route(target("u", price=None)), Ask(input_tokens=1, output_tokens=1, budgeted=True))
+    made = _plan(route(target("u", price=None)), budgeted=True)
     assert not made.order
 
 
 def test_a_request_longer_than_the_window_goes_elsewhere():
     small, large = target("small", window=1000), target("large", window=100_000)
-    ask = Ask(input_tokens=5000, output_tokens=10)
-    assert [one.id for one in _plan(route(small, large), ask).order] == ["large/model"]
-    refused = _plan(route(small), ask)
+    assert [one.id for one in _plan(route(small, large), tokens=5000).order] == ["large/model"]
+    refused = _plan(route(small), tokens=5000)
     assert refused.cause is not None
     assert refused.cause.kind is ErrorKind.CONTEXT_LENGTH

@@ -1,0 +1,303 @@
+"""What may be written in the routing file. The descriptions here are the reference documentation.
+
+Shapes and bounds only: names that must exist elsewhere are looked up by `compile.py`. A field that is not
+here is refused as unknown, so whatever is accepted works.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+
+from gateway.config.fields import (
+    Count,
+    Credential,
+    Dollars,
+    Duration,
+    Headers,
+    ModelName,
+    ModelOrAll,
+    Name,
+    SecretText,
+    Size,
+    Url,
+    VideoLength,
+)
+
+Kind = Literal["chat", "embedding", "video"]
+Period = Literal["minute", "hour", "day", "month"]
+
+
+class Part(BaseModel):
+    """What all parts of the file share: nothing unknown, nothing converted by guesswork, nothing shown."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        defer_build=True,
+    )
+
+
+class Quirks(Part):
+    """How a provider departs from OpenAI's request body. Each field given replaces the known vendor's."""
+
+    refuse: list[str] = Field(
+        default=[], description="Top-level fields it cannot do: a request that uses one goes elsewhere."
+    )
+    drop: list[str] = Field(
+        default=[], description="Top-level fields to leave out; the client is told which."
+    )
+    quiet: list[str] = Field(
+        default=[], description="Top-level fields to leave out without telling the client."
+    )
+    rename: dict[str, str] = Field(
+        default={}, description="Old names to new, as in {max_completion_tokens: max_tokens}."
+    )
+    roles: dict[str, str] = Field(
+        default={}, description="Message roles to replace, as in {developer: system}."
+    )
+    force: dict[str, Any] = Field(
+        default={}, description="Fields set to this value whatever the client said."
+    )
+    finish: dict[str, str] = Field(
+        default={}, description="Its finish reasons to OpenAI's, as in {eos: stop}."
+    )
+
+
+class Provider(Part):
+    """Someone who can be called. A known vendor needs no more than a key."""
+
+    dialect: str | None = Field(
+        default=None, description="The API it speaks: openai, anthropic, gemini, scripted, ..."
+    )
+    kind: Literal["chat", "video"] | None = Field(
+        default=None, description="What it is called for: chat (embeddings included) or video. Default: chat."
+    )
+    base_url: Url | None = Field(
+        default=None,
+        description="The prefix an official SDK of the dialect would be given, as in https://host/v1.",
+    )
+    key: Credential | None = Field(
+        default=None,
+        description="Its credential: env:NAME or file:/path, or a mapping of named parts. A known vendor's "
+        "usual environment variable is used when this is left out.",
+    )
+    headers: Headers = Field(
+        default={}, description="Headers sent with every call, as written: no secrets here."
+    )
+    quirks: Quirks | None = Field(
+        default=None, description="How it departs from OpenAI's body (dialect openai)."
+    )
+
+
+class Timeout(Part):
+    """Separate clocks of one attempt. Written as 8s, 500ms, 2m, or a number of seconds."""
+
+    connect: Duration | None = Field(default=None, description="Until the connection stands. Default: 2s.")
+    headers: Duration | None = Field(
+        default=None, description="Until the response headers have come. Default: 30s."
+    )
+    first_token: Duration | None = Field(
+        default=None, description="Until a stream's first content. Default: 30s."
+    )
+    silence: Duration | None = Field(default=None, description="Longest pause inside a stream. Default: 60s.")
+    total: Duration | None = Field(
+        default=None, description="The whole request, all attempts together. Default: 600s."
+    )
+
+
+class Health(Part):
+    """When a target is taken out of rotation."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Failures in a row that take it out. Default: 5."
+    )
+    rest: Duration | None = Field(default=None, description="How long it rests the first time. Default: 5s.")
+
+
+class Retries(Part):
+    """How much more a request may ask of the providers when one fails."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] | None = Field(
+        default=None, description="Calls per request over all targets, the first one included. Default: 3."
+    )
+    budget: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Extra load that retries may cause, as a share of running requests. Default: 0.2.",
+    )
+
+
+class Price(Part):
+    """What a target costs, in USD: tokens (input and output), or video (per_second, or per_gpu_hour)."""
+
+    input: Dollars | None = Field(default=None, description="USD per million input tokens.")
+    output: Dollars | None = Field(default=None, description="USD per million output tokens.")
+    cached: Dollars | None = Field(
+        default=None, description="USD per million cached input tokens. Default: as input."
+    )
+    per_second: Dollars | None = Field(default=None, description="USD per second of finished video.")
+    per_gpu_hour: Dollars | None = Field(
+        default=None, description="USD per hour of the GPU that renders the video."
+    )
+    rendering_seconds: Annotated[float, Field(gt=0, le=10**6)] | None = Field(
+        default=None, description="GPU seconds that one second of video takes; needed with per_gpu_hour."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Price":
+        given = self.model_fields_set
+        tokens = given & {"input", "output", "cached"}
+        video = given & {"per_second", "per_gpu_hour", "rendering_seconds"}
+        if tokens and not video and self.input is not None:
+            return self
+        if not tokens and video in ({"per_second"}, {"per_gpu_hour", "rendering_seconds"}):
+            return self
+        raise ValueError(
+            "must be {input, output, cached} for tokens, {per_second} for video, "
+            "or {per_gpu_hour, rendering_seconds} for video on an own GPU"
+        )
+
+
+class Target(Part):
+    """One place a model can be served."""
+
+    provider: Name = Field(description="A provider of this file, or a known vendor whose key is set.")
+    model: ModelName = Field(description="The name that provider knows the model by.")
+    price: Price | None = Field(default=None, description="What it costs; overrides the catalogue.")
+    timeout: Timeout | None = Field(
+        default=None, description="Overrides the model's clocks; total bounds one attempt."
+    )
+    health: Health | None = Field(default=None, description="Overrides the model's health rule.")
+    weight: Annotated[int, Field(ge=0, le=10**6)] = Field(
+        default=1, description="Its share under the policy weighted."
+    )
+    context_window: Count | None = Field(
+        default=None, description="Tokens the model can take in; overrides the catalogue."
+    )
+    max_output: Count | None = Field(
+        default=None, description="Tokens the model can give out; overrides the catalogue."
+    )
+    seconds: Annotated[list[VideoLength], Field(min_length=1)] | None = Field(
+        default=None, description="Video: the only lengths it can make, in seconds."
+    )
+    min_seconds: VideoLength | None = Field(
+        default=None, description="Video: the shortest it can make, in seconds."
+    )
+    max_seconds: VideoLength | None = Field(
+        default=None, description="Video: the longest it can make, in seconds."
+    )
+    sizes: Annotated[list[Size], Field(min_length=1)] | None = Field(
+        default=None, description="Video: the only sizes it can make, as WIDTHxHEIGHT."
+    )
+    inputs: list[Literal["first_frame", "last_frame", "reference_image", "source_video"]] | None = Field(
+        default=None, description="Video: what it can start from beside words; [] for words alone."
+    )
+
+
+class Model(Part):
+    """A name that clients use, and where it is served."""
+
+    kind: Kind = Field(default="chat", description="What it does: chat, embedding or video.")
+    policy: Literal["cheapest", "fastest", "weighted", "in_order"] = Field(
+        default="in_order", description="Which target is asked first; the others are asked when it fails."
+    )
+    targets: Annotated[list[Target], Field(min_length=1, max_length=100)] = Field(
+        description="Where it is served."
+    )
+    timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
+    retries: Retries | None = Field(default=None, description="Overrides the default retries.")
+    health: Health | None = Field(default=None, description="Overrides the default health rule.")
+
+
+class Defaults(Part):
+    """What holds for every model that does not say otherwise."""
+
+    timeout: Timeout = Field(default_factory=Timeout, description="The clocks of a request.")
+    retries: Retries = Field(
+        default_factory=Retries, description="How often a failed call is made again elsewhere."
+    )
+    health: Health = Field(default_factory=Health, description="When a target is taken out of rotation.")
+    on_store_error: Literal["local", "open", "closed"] = Field(
+        default="local",
+        description="Limits while Redis is away: count in this process, let everything through, or refuse.",
+    )
+    on_unknown_price: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="Whether a key with a dollar limit may use a target whose price is not known.",
+    )
+
+
+class Limit(Part):
+    """One limit: exactly one of the amounts, and the period it is counted in."""
+
+    requests: Count | None = Field(default=None, description="Requests per period.")
+    tokens: Count | None = Field(default=None, description="Tokens per period, input and output together.")
+    dollars: Annotated[float, Field(gt=0, le=9_000_000)] | None = Field(
+        default=None, description="USD per calendar period (UTC)."
+    )
+    concurrent: Count | None = Field(default=None, description="Requests at the same time; takes no period.")
+    video_seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
+        default=None, description="Seconds of video per period."
+    )
+    per: Period | None = Field(default=None, description="minute, hour, day or month; not for concurrent.")
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "Limit":
+        amounts = [name for name in AMOUNTS if getattr(self, name) is not None]
+        if len(amounts) != 1:
+            raise ValueError(f"must hold exactly one of {', '.join(AMOUNTS)}")
+        if (amounts == ["concurrent"]) == (self.per is not None):
+            raise ValueError("needs `per` (minute, hour, day or month), and only `concurrent` goes without")
+        return self
+
+
+AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds")
+Limits = Annotated[list[Limit], Field(max_length=50)]
+
+
+class Key(Part):
+    """A key that clients may use. More can be made while running; those live in the database."""
+
+    name: Name = Field(description="What it is called in logs and reports; unique in this file.")
+    hash: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-fA-F]{64}$")] | None = Field(
+        default=None, description="sha256: and the SHA-256 of the key's text in hexadecimal digits."
+    )
+    key: SecretText | None = Field(
+        default=None, description="Where the key's text is: env:NAME or file:/path."
+    )
+    models: list[ModelOrAll] = Field(
+        default=["*"], description='Models it may use, by name; ["*"] means all.'
+    )
+    limits: Annotated[
+        Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],
+        Discriminator(lambda value: "list" if isinstance(value, list) else "name"),
+    ] = Field(default=[], description="The name of an entry of `limits`, or a list of limits of its own.")
+    organisation: str = Field(default="", max_length=200, description="Who pays: shown in reports.")
+    project: str = Field(default="", max_length=200, description="What for: shown in reports.")
+    user: str = Field(default="", max_length=200, description="Who uses it: shown in reports.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Key":
+        if (self.hash is None) == (self.key is None):
+            raise ValueError("needs exactly one of `key` (env:NAME or file:/path) and `hash` (sha256:...)")
+        return self
+
+
+class RoutingFile(Part):
+    """Who can be called, what clients may ask for, and who may ask. All of it may change while running."""
+
+    providers: dict[Name, Provider] = Field(
+        default={}, description="Whom to call, by your own name or a vendor's."
+    )
+    models: dict[ModelName, Model] = Field(
+        default={}, description="The models clients see, and where each is served."
+    )
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="What holds unless a model or target says otherwise."
+    )
+    limits: dict[Name, Limits] = Field(default={}, description="Limits by name, for keys to refer to.")
+    keys: Annotated[list[Key], Field(max_length=10_000)] = Field(
+        default=[], description="Who may use the gateway."
+    )
