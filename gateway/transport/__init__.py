@@ -1,0 +1,1 @@
+"""How bytes reach an upstream. Knows HTTP; knows nothing of dialects, routes, limits or jobs."""
