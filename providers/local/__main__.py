@@ -1,0 +1,177 @@
+"""`python -m providers.local`: starts a worker and stops it in good order."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from providers.local.app import build
+from providers.local.engine import ENGINES
+from providers.local.hangup import wait_for_hangup
+from providers.local.queue import InUseError, Queue
+from providers.local.runner import Runner
+from providers.local.settings import KEY_VARIABLE, Settings
+from providers.local.worker import Worker
+
+log = logging.getLogger("fairlead.worker")
+
+_ABOUT = """\
+Renders videos on this machine and serves them over the OpenAI Videos API (/v1/videos).
+
+Point any OpenAI client at it, or a Fairlead gateway: a provider with `dialect: openai`, `kind: video` and
+`base_url: http://HOST:PORT/v1`. Accepted jobs are kept in the data directory and survive any crash of the
+worker or of its engine. One job is rendered at a time."""
+_MORE = f"""\
+environment:
+  {KEY_VARIABLE}   bearer key that clients must send; without it everyone who reaches the port may use it
+
+engines:
+  testcard   an H.264 test picture with the prompt on it; needs no GPU and no model
+
+The worker's address is printed on standard output once it accepts connections."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signals: it would end the process before the engine is stopped."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker until it is told to stop; the process's exit status."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings(
+        engine=given.engine,
+        data_dir=given.data_dir,
+        queue_size=given.queue_size,
+        keep=given.keep_hours * 3600,
+        key=os.environ.get(KEY_VARIABLE, ""),
+    )
+    try:
+        queue = Queue(settings.data_dir)
+        with contextlib.closing(queue), _listen(given.host, given.port) as listener:
+            asyncio.run(_serve(settings, queue, listener, watch_stdin=given.watch_stdin))
+    except InUseError:
+        return _complain(f"--data-dir {settings.data_dir} is in use by another worker: give each its own.")
+    except sqlite3.Error as broken:
+        return _complain(f"--data-dir {settings.data_dir} holds a job table that cannot be used: {broken}.")
+    except OSError as failed:
+        return _complain(f"{failed}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("fairlead worker", None, _ABOUT, _MORE, formatter_class=layout)
+    parser.add_argument(
+        "--engine", choices=sorted(ENGINES), default="testcard", help="what renders (default: %(default)s)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_count(0, 65535), default=4100, help="0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(".fairlead/worker"),
+        metavar="DIR",
+        help="where jobs and videos are kept; created when missing (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--queue-size",
+        type=_count(1, 10_000),
+        default=16,
+        metavar="N",
+        help="jobs that may wait behind the running one before new ones get 429 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep-hours",
+        type=_count(1, 24 * 365),
+        default=24,
+        metavar="N",
+        help="how long finished videos are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--watch-stdin",
+        action="store_true",
+        help="stop when standard input is closed, that is, when the process that started the worker is gone",
+    )
+    return parser
+
+
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if text.isascii() and text.isdigit() and least <= int(text[:12]) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+
+    return count
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as failed:
+        raise OSError(
+            f"cannot listen on {host}:{port}: {failed.strerror}; choose another --host or --port"
+        ) from failed
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    """Say where the worker is; whoever started it waits for this line."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"Fairlead worker ({settings.engine}) on http://{shown}:{port}/v1\n")
+    sys.stdout.flush()
+    if not settings.key and host not in ("127.0.0.1", "::1"):
+        log.warning("no key is set (%s): everyone who reaches this port may use the worker", KEY_VARIABLE)
+
+
+def _complain(what: str) -> int:
+    sys.stderr.write(f"fairlead worker: {what}\n")
+    return 1
+
+
+async def _serve(settings: Settings, queue: Queue, listener: socket.socket, *, watch_stdin: bool) -> None:
+    command = (sys.executable, "-m", "providers.local.child", settings.engine)
+    runner = Runner(queue, command, settings.keep)
+    app = build(Worker(settings, queue, runner), settings.key)
+    server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop)
+    if watch_stdin:
+        threading.Thread(target=_stop_on_hangup, args=(loop, stop), daemon=True).start()
+    _announce(settings, listener)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(runner.run())
+        await server.serve(sockets=[listener])
+        running.cancel()
+
+
+def _stop_on_hangup(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    wait_for_hangup(0)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has stopped already
+        loop.call_soon_threadsafe(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""What an engine is, and the words the worker and its engine exchange.
+
+The two are separate processes: the worker writes one `Task` per line to the engine's standard input, the
+engine writes `Report`s to its standard output. There is no message to cancel: the worker kills the engine
+and starts another, which works in the middle of any computation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+ENGINES: Mapping[str, str] = {"testcard": "providers.local.testcard"}
+"""Engine name to the module whose `load()` gives the engine; imported by the child only."""
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """One model of an engine, and what may be asked of it.
+
+    A size is allowed when its edges are within `min_edge`, `max_short_edge` and `max_long_edge` (pixels, in
+    either orientation) and, where `sizes` is given, when it is one of them.
+    """
+
+    id: str
+    operations: Sequence[str] = ("generate", "remix")
+    min_edge: int
+    max_short_edge: int
+    max_long_edge: int
+    sizes: Sequence[str] | None = None
+    default_size: str
+    min_seconds: float
+    max_seconds: float
+    default_seconds: float
+    fps: int
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is to be made: checked, complete and never changed, so that a second try gives the same video.
+
+    `width` and `height` are as the client asked; an engine may have to render a little more. `image` says
+    whether a picture to start from lies in the task's folder. `source` is the video a remix began with.
+    """
+
+    model: str
+    prompt: str
+    operation: str = "generate"
+    width: int
+    height: int
+    seconds: float
+    seed: int
+    negative_prompt: str | None = None
+    style_preset: str | None = None
+    camera_movement: str | None = None
+    image: bool = False
+    source: str | None = None
+
+    @property
+    def size(self) -> str:
+        """`WIDTHxHEIGHT` as the client asked."""
+        return f"{self.width}x{self.height}"
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """What was really rendered."""
+
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    has_audio: bool = False
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One order for the engine. The engine reads `IMAGE` from `folder` and leaves `VIDEO` and `THUMBNAIL`."""
+
+    id: str
+    order: Order
+    folder: str
+
+
+IMAGE = "input"
+VIDEO = "video.mp4"
+THUMBNAIL = "thumbnail.webp"
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag="ready"):
+    """The engine is loaded. Always the first report, and sent once."""
+
+    models: Sequence[Model]
+    versions: Mapping[str, str]
+
+
+class Progress(Struct, frozen=True, kw_only=True, tag="progress"):
+    """How far the task is, 0 to 99; never less than before."""
+
+    percent: int
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done"):
+    """The task's files are complete and in their place."""
+
+    output: Output
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The task cannot be done and would fail again: the engine is well and takes the next one."""
+
+    code: str
+    message: str
+
+
+Report: TypeAlias = Ready | Progress | Done | Failed
+
+
+class OrderError(Exception):
+    """The order itself is at fault. Anything else an engine raises ends it, and the job is tried again."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Engine(Protocol):
+    """Makes videos, one at a time, in a process of its own."""
+
+    def models(self) -> Sequence[Model]:
+        """What it can make; the first one is the default. Never empty."""
+
+    def versions(self) -> Mapping[str, str]:
+        """The libraries that decide what a video looks like, with their versions."""
+
+    def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Output:
+        """Make the video in `folder`, telling percents on the way. Raises OrderError."""

@@ -1,0 +1,172 @@
+"""Keeps one engine process alive and feeds it one job after another.
+
+Theory of operation. Everything runs on the event loop and follows from two events: a line from the engine,
+and `feed`, called whenever a job may have become available. While the engine works, the parent only listens.
+End of file means that the engine is gone, whatever the reason: the queue decides what becomes of its job,
+and a new engine is started. `abandon` cancels by killing: there is no state in an engine worth a protocol
+that a busy GPU would answer late. An engine that dies before it is ready is started again after a growing
+pause; one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung and killed.
+"""
+
+import asyncio
+import logging
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from providers.local.engine import Done, Failed, Progress, Ready, Report, Task
+from providers.local.estimate import Pace
+from providers.local.queue import Job, Queue
+
+SILENCE = 600.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+log = logging.getLogger("fairlead.worker")
+
+
+class Running(Struct):
+    """The job the engine works on. `started` and `heard` are on the monotonic clock."""
+
+    job: Job
+    started: float
+    heard: float
+    percent: int = 0
+
+
+class Runner:
+    """The engine as the rest of the worker sees it.
+
+    `ready` is what the engine said of itself; it stays known while an engine is being replaced, and is None
+    until the first one is loaded and after one could not be. `idle` says whether one is loaded and has
+    nothing to do.
+    """
+
+    def __init__(self, queue: Queue, command: Sequence[str], keep: float) -> None:
+        """`command` starts an engine's process; ended jobs are deleted after `keep` seconds."""
+        self.ready: Ready | None = None
+        self.running: Running | None = None
+        self.idle = False
+        self.restarts = 0
+        self._queue = queue
+        self._command = command
+        self._keep = keep
+        self._pace = Pace()
+        self._engine: Process | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled; then the engine is gone and its job waits to be taken again."""
+        pause = 0.0
+        self._queue.recover(int(time.time()))
+        try:
+            while True:
+                if await self._one_life():
+                    pause = 0.0
+                else:
+                    self.ready = None
+                    pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                self._queue.recover(int(time.time()))
+                self.restarts += 1
+                await asyncio.sleep(pause)
+        finally:
+            self._queue.give_back()
+
+    def feed(self) -> None:
+        """Give the engine the next job, if it has none and one waits."""
+        if not self.idle or self._engine is None:
+            return
+        job = self._queue.take()
+        if job is None:
+            return
+        now = time.monotonic()
+        self.idle, self.running = False, Running(job=job, started=now, heard=now)
+        task = Task(id=job.id, order=job.order, folder=str(self._queue.folder(job)))
+        cast("asyncio.StreamWriter", self._engine.stdin).write(msgspec.json.encode(task) + b"\n")
+
+    def abandon(self, job: Job) -> None:
+        """Kill the engine if it works on this job, which the queue must have ended already."""
+        if self.running is not None and self.running.job.id == job.id and self._engine is not None:
+            log.info("%s is cancelled: its engine is replaced", job.id)
+            self._engine.kill()
+            self.running = None
+
+    def percent(self, job: Job) -> int:
+        """How far a job in progress is, 0 to 99."""
+        return self.running.percent if self.running is not None and self.running.job.id == job.id else 0
+
+    def slot_free_in(self) -> float | None:
+        """Seconds until the running job is done, 0 when there is none, None when that is not known."""
+        if self.running is None:
+            return 0.0
+        elapsed = time.monotonic() - self.running.started
+        return self._pace.remaining(self.running.job.order, self.running.percent, elapsed)
+
+    def done_in(self, last: Job | None = None) -> float | None:
+        """Seconds until `last`, or else everything accepted so far, is done; None when that is not known."""
+        waits = [self.slot_free_in()]
+        if last is None or self.running is None or self.running.job.id != last.id:
+            for job in self._queue.waiting():
+                waits.append(self._pace.expected(job.order))
+                if last is not None and job.id == last.id:
+                    break
+        known = [wait for wait in waits if wait is not None]
+        return sum(known) if len(known) == len(waits) else None
+
+    async def _one_life(self) -> bool:
+        """Start an engine and listen to it until it is gone; whether it ever was ready."""
+        engine = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
+        self._engine = engine
+        was_ready = False
+        try:
+            while line := await self._next_line(engine):
+                was_ready = True
+                self._hear(msgspec.json.decode(line, type=Report))
+            log.info("the engine ended with status %s", await engine.wait())
+        finally:
+            self._engine, self.idle, self.running = None, False, None
+            if engine.returncode is None:
+                engine.kill()
+                await engine.wait()
+        return was_ready
+
+    async def _next_line(self, engine: Process) -> bytes:
+        """One report, empty at the end of the engine; a hung engine is killed here."""
+        reports = cast("asyncio.StreamReader", engine.stdout)
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE):
+                    line = await reports.readline()
+                    return line if line.endswith(b"\n") else b""  # half a line: it died while writing
+            except TimeoutError:
+                if self.running is not None and time.monotonic() - self.running.heard > SILENCE:
+                    log.warning("the engine said nothing for %d s and is killed", SILENCE)
+                    engine.kill()
+
+    def _hear(self, report: Report) -> None:
+        if isinstance(report, Ready):
+            self.ready = report
+            log.info("the engine is ready: %s", ", ".join(model.id for model in report.models))
+        elif self.running is None:
+            return  # the last words of an engine that is being killed
+        elif isinstance(report, Progress):
+            self.running.percent, self.running.heard = report.percent, time.monotonic()
+            return
+        else:
+            self._finish(self.running, report)
+        self.idle = True
+        self.feed()
+
+    def _finish(self, running: Running, report: Done | Failed) -> None:
+        now, took = int(time.time()), time.monotonic() - running.started
+        if isinstance(report, Done):
+            self._queue.complete(running.job.id, report.output, now)
+            self._pace.observe(running.job.order, took)
+            log.info("%s completed in %.2f s", running.job.id, took)
+        else:
+            self._queue.fail(running.job.id, report.code, report.message, now)
+            log.info("%s failed: %s", running.job.id, report.code)
+        self.running = None
+        self._queue.expire(now - int(self._keep))

@@ -1,0 +1,79 @@
+"""Engines that misbehave. Each is a real process that runs a few lines instead of an engine."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.local import runner as runner_module
+from providers.local.engine import Order
+from providers.local.queue import CRASHED, Job, Queue
+from providers.local.runner import Runner
+
+READY = (
+    'print(\'{"type":"ready","models":[],"versions":{}}\', flush=True); import sys; sys.stdin.readline()\n'
+)
+
+
+async def until(wanted: Callable[[], Any]) -> Any:
+    while not (value := wanted()):
+        await asyncio.sleep(0.01)
+    return value
+
+
+@asynccontextmanager
+async def running(folder: Path, engine: str) -> AsyncIterator[tuple[Runner, Queue, Job]]:
+    """A runner whose engine is that code, with one job in the queue."""
+    queue = Queue(folder)
+    order = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
+    job = queue.add(order, None, token=None, fingerprint="f", now=1)
+    runner = Runner(queue, (sys.executable, "-c", engine), keep=3600)
+    task = asyncio.create_task(runner.run())
+    try:
+        yield runner, queue, job
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        queue.close()
+
+
+def error_of(queue: Queue, job: Job) -> str:
+    found = queue.get(job.id)
+    assert found is not None
+    return found.error_code
+
+
+async def test_a_hung_engine_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "SILENCE", 0.2)
+    async with running(tmp_path, READY + "import time; time.sleep(60)") as (runner, queue, job):
+        await until(lambda: error_of(queue, job) == CRASHED)
+        assert runner.restarts >= 2
+
+
+async def test_an_engine_that_dies_within_a_word_counts_as_dead(tmp_path: Path) -> None:
+    async with running(tmp_path, READY + "print('{\"type\":\"do', end='', flush=True)") as (_, queue, job):
+        await until(lambda: error_of(queue, job) == CRASHED)
+
+
+async def test_an_engine_that_cannot_be_loaded_costs_no_job_its_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "_FIRST_PAUSE", 0.01)
+    async with running(tmp_path, "raise SystemExit(3)") as (runner, queue, job):
+        await until(lambda: runner.restarts >= 3)
+        assert runner.ready is None
+        assert not runner.idle
+        assert [waiting.id for waiting in queue.waiting()] == [job.id]
+
+
+async def test_a_failure_the_engine_tells_of_ends_the_job_and_not_the_engine(tmp_path: Path) -> None:
+    tell = 'print(\'{"type":"failed","code":"bad","message":"m"}\', flush=True); sys.stdin.readline()'
+    async with running(tmp_path, READY + tell) as (runner, queue, job):
+        await until(lambda: error_of(queue, job) == "bad")
+        await until(lambda: runner.idle)
+        assert runner.restarts == 0
