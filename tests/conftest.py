@@ -2,10 +2,16 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no reason to fail, and a run of CI must be one that can be repeated.
+settings.register_profile("fairlead", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("fairlead")
 
 TEST_SECONDS = 60.0
 """No test may hang: a coroutine test that takes longer fails."""

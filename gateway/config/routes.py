@@ -88,6 +88,8 @@ class Routes:
         video = whole.kind == "video"
         section = f"video/{row.dialect}" if video else row.dialect
         rules = rules_for(self._catalogue.rules.get(section, ()), written.model)
+        if written.max_output is not None:
+            rules = {**rules, "max_output": written.max_output}
         listing = self._listing(row, written)
         defaults = self._defaults
         return RouteTarget(
@@ -98,7 +100,7 @@ class Routes:
             health=_layered(HealthRule, defaults.health, whole.health, written.health),
             weight=written.weight,
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
-            max_output=written.max_output or rules.get("max_output"),
+            max_output=rules.get("max_output"),
             video=_video_limits(rules, written) if video else None,
         )
 
