@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.config.snapshot import Route, RouteTarget, VideoLimits
 from gateway.routing.health import NEW
@@ -87,20 +88,28 @@ def mismatch(route: Route, wanted: Wanted) -> Mismatch:
     return Mismatch(field="price", value=route.model)
 
 
-def default_seconds(route: Route, usual: float) -> float:
-    """`usual` where some target offers it, else the shortest on offer."""
+def fill(route: Route, seconds: float | None, size: str | None, usual: Wanted) -> tuple[float, str]:
+    """Length and size of a request that left one or both open.
+
+    The usual ones where some target offers them together with what was said, else those of the first target
+    that can do what was said.
+    """
+    best = replace(usual, seconds=seconds or usual.seconds, size=size or usual.size)
     limits = [target.video or _ANYTHING for target in route.targets]
-    if any(_fits_seconds(each, Wanted(seconds=usual, size="")) for each in limits):
-        return usual
-    return min(_shortest(each) for each in limits)
+    offers = (_offer(each, best, seconds, size) for each in limits)
+    for wanted in (best, *offers):
+        if any(_fits_seconds(each, wanted) and _fits_size(each, wanted) for each in limits):
+            return wanted.seconds, wanted.size
+    return best.seconds, best.size
 
 
-def default_size(route: Route, usual: str) -> str:
-    """`usual` where some target offers it, else the first on offer."""
-    offers = [(target.video or _ANYTHING).sizes for target in route.targets]
-    if any(sizes is None or usual in sizes for sizes in offers):
-        return usual
-    return next(size for sizes in offers for size in sizes or ())
+def _offer(limits: VideoLimits, best: Wanted, seconds: float | None, size: str | None) -> Wanted:
+    """The nearest to `best` that one target offers, with what was said left as it is."""
+    return replace(
+        best,
+        seconds=best.seconds if seconds or _fits_seconds(limits, best) else _shortest(limits),
+        size=best.size if size or _fits_size(limits, best) else next(iter(limits.sizes or ()), best.size),
+    )
 
 
 def _price(target: RouteTarget) -> int | None:

@@ -1,0 +1,108 @@
+"""Opens the database and hands out transactions; nothing here knows what the tables mean.
+
+Two engines, one behaviour: SQLite (one file, WAL, every commit on disk before it returns) and PostgreSQL.
+SQLite has one writer at a time, so a writing transaction takes the write lock at its beginning
+(`BEGIN IMMEDIATE`) and waits for it, instead of failing half way; reads go on beside it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Insert, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as QueueTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.errors import Unavailable
+
+log = logging.getLogger("fairlead.store")
+
+Transaction: TypeAlias = AsyncConnection
+"""One open transaction: committed when its `async with` block ends, rolled back when it raises."""
+
+_Turn: TypeAlias = AbstractAsyncContextManager[None]
+
+BUSY_SECONDS = 10
+"""How long a SQLite writer waits for the write lock."""
+_POOL = 8
+_AWAY = (OperationalError, InterfaceError)
+_PRAGMAS = (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+class Database:
+    """One database. `url` is `sqlite+aiosqlite:///path` or `postgresql+psycopg://user@host/name`."""
+
+    def __init__(self, url: str) -> None:
+        sqlite_file = make_url(url).get_backend_name() == "sqlite"
+        self.engine = create_async_engine(
+            url,
+            pool_size=_POOL,
+            max_overflow=_POOL,
+            pool_pre_ping=not sqlite_file,
+            hide_parameters=True,  # error messages go to logs, and parameters hold prompts
+        )
+        if sqlite_file:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        self._writing = self.engine.execution_options(fairlead_write=True)
+        # SQLite waits for the write lock by sleeping and trying again; inside one process we queue instead.
+        self._turn = asyncio.Lock() if sqlite_file else nullcontext()
+
+    def read(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that only reads. Raises Unavailable when the database cannot be reached."""
+        return _transaction(self.engine, nullcontext())
+
+    def write(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that may write; keep it short, and never wait for a network inside it.
+
+        Raises Unavailable when the database cannot be reached, or stays locked for BUSY_SECONDS.
+        """
+        return _transaction(self._writing, self._turn)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine, turn: _Turn) -> AsyncIterator[Transaction]:
+    try:
+        async with turn, engine.begin() as transaction:
+            yield transaction
+    except (DBAPIError, QueueTimeout) as error:
+        if isinstance(error, DBAPIError) and not (isinstance(error, _AWAY) or error.connection_invalidated):
+            raise
+        log.warning("the database failed: %s", str(error).partition("\n")[0][:300])
+        raise Unavailable(
+            "The gateway's database does not answer; try again.", code="store_unavailable", retry_after=1
+        ) from error
+
+
+def insert_once(transaction: Transaction, table: Table) -> Insert:
+    """An INSERT that does nothing where a unique key is already taken."""
+    if is_postgres(transaction):
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def is_postgres(transaction: Transaction) -> bool:
+    """Whether the transaction runs on PostgreSQL, where writers run side by side."""
+    return transaction.dialect.name == "postgresql"
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves; the driver must not
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("fairlead_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,230 @@
+"""Rows of video jobs: accepted once, claimed under a lease, moved on only by whoever holds the newest claim.
+
+Every claim raises the job's `fence`; `save` writes only where the fence is still the same, so a process
+that lost its lease (paused, cut off, killed and revived) cannot overwrite what its successor did. Each
+function runs inside the caller's transaction and knows nothing of what the states mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Select, case, delete, func, insert, select, update
+
+from gateway.store.engine import Transaction, is_postgres
+from gateway.store.media_rows import MediaRow, add_media, media_of
+from gateway.store.tables import attempts, jobs, media
+from providers.types import Json
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One submit to one target. `certainty` is created, not_created or unknown.
+
+    `dialect` and `base_url` are kept because an operation is known only where it was created, whatever the
+    configuration says by now. `price` is nano-dollars per second at the time of the submit, `cost`
+    nano-dollars; None when not known. `retry_at` is when the target may be asked again after it did not make
+    the job; None when it must not be.
+    """
+
+    number: int
+    target: str
+    provider: str
+    provider_model: str
+    dialect: str
+    base_url: str
+    certainty: str
+    started_at: float
+    ended_at: float | None = None
+    operation: Json | None = None
+    error_code: str | None = None
+    price: int | None = None
+    cost: int | None = None
+    retry_at: float | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One video job. `request`, `held`, `error` and `output` are JSON whose shape the service knows.
+
+    `lease` names what admission reserved. `tries` counts failures in a row of the step in hand. `due_at` is
+    when somebody must look at the job again, None when never. Times are Unix seconds, `cost` nano-dollars;
+    `video_ms` is how much video was charged for.
+    """
+
+    id: str
+    caller: str
+    organisation: str
+    fingerprint: bytes
+    model: str
+    request: Json
+    lease: str
+    held: Any
+    state: str
+    phase: str
+    created_at: float
+    deadline_at: float
+    due_at: float | None
+    progress: int = 0
+    tries: int = 0
+    warnings: Sequence[str] = ()
+    error: Json | None = None
+    output: Json | None = None
+    cost: int | None = None
+    video_ms: int = 0
+    completed_at: float | None = None
+    expires_at: float | None = None
+    deleted_at: float | None = None
+    leased_until: float = 0.0
+    fence: int = 0
+    attempts: Sequence[Attempt] = ()
+    media: Sequence[MediaRow] = ()
+
+    def file(self, role: str) -> MediaRow | None:
+        """The stored file with that role."""
+        return next((row for row in self.media if row.role == role), None)
+
+
+_RELATED = frozenset(("attempts", "media"))
+_COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in _RELATED)
+_SAVED = ("state", "phase", "progress", "tries", "warnings", "error", "output", "cost", "video_ms",
+          "completed_at", "expires_at", "due_at")  # fmt: skip
+
+
+async def insert_job(transaction: Transaction, job: Job) -> None:
+    """Write a new job together with the rows of its input files."""
+    await transaction.execute(insert(jobs).values({name: getattr(job, name) for name in _COLUMNS}))
+    await add_media(transaction, job.id, job.media)
+
+
+async def find_alike(transaction: Transaction, caller: str, fingerprint: bytes, since: float) -> str | None:
+    """The newest job of this caller made by the same request.
+
+    On PostgreSQL the answer holds to the end of the transaction: others that ask the same wait. On SQLite a
+    writing transaction is alone anyway.
+    """
+    if is_postgres(transaction):
+        number = int.from_bytes(fingerprint[:8], signed=True)
+        await transaction.execute(select(func.pg_advisory_xact_lock(number)))
+    query = (
+        select(jobs.c.id)
+        .where(jobs.c.caller == caller, jobs.c.fingerprint == fingerprint)
+        .where(jobs.c.created_at >= since, jobs.c.deleted_at.is_(None))
+        .order_by(jobs.c.id.desc())
+        .limit(1)
+    )
+    return (await transaction.execute(query)).scalar()
+
+
+async def get(transaction: Transaction, caller: str, job: str) -> Job | None:
+    """A caller's job. None when there is none, when it was deleted, and when it is somebody else's."""
+    found = await _load(transaction, _visible(caller).where(jobs.c.id == job))
+    return found[0] if found else None
+
+
+async def page(
+    transaction: Transaction, caller: str, *, after: str | None, limit: int, newest_first: bool
+) -> list[Job]:
+    """Up to `limit` of a caller's jobs by creation, those beyond the id `after` (which need not exist)."""
+    query = _visible(caller).limit(limit).order_by(jobs.c.id.desc() if newest_first else jobs.c.id)
+    if after is not None:
+        query = query.where(jobs.c.id < after if newest_first else jobs.c.id > after)
+    return await _load(transaction, query)
+
+
+async def claim(transaction: Transaction, now: float, until: float, limit: int) -> list[Job]:
+    """Take up to `limit` due jobs that nobody holds, oldest due first, until a time."""
+    query = (
+        select(jobs.c.id)
+        .where(jobs.c.due_at <= now, jobs.c.leased_until <= now)
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+    )
+    if is_postgres(transaction):
+        query = query.with_for_update(skip_locked=True)
+    ids = list((await transaction.execute(query)).scalars())
+    if not ids:
+        return []
+    taken = update(jobs).where(jobs.c.id.in_(ids)).values(leased_until=until, fence=jobs.c.fence + 1)
+    await transaction.execute(taken)
+    return await _load(transaction, select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.due_at))
+
+
+async def next_due(transaction: Transaction) -> float | None:
+    """When the next job may be claimed, in Unix seconds; None when none waits."""
+    free_at = case((jobs.c.leased_until > jobs.c.due_at, jobs.c.leased_until), else_=jobs.c.due_at)
+    soonest = await transaction.execute(select(func.min(free_at)).where(jobs.c.due_at.is_not(None)))
+    free: float | None = soonest.scalar_one()
+    return free
+
+
+async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:
+    """Keep leases, given as job id to fence; returns the ids that are still ours."""
+    ours: set[str] = set()
+    for job, fence in held.items():
+        kept = update(jobs).where(jobs.c.id == job, jobs.c.fence == fence).values(leased_until=until)
+        if (await transaction.execute(kept)).rowcount == 1:
+            ours.add(job)
+    return ours
+
+
+async def save(transaction: Transaction, job: Job, *, release: bool) -> Job | None:
+    """Write what may change of a job; None when somebody else has claimed it since (nothing is written).
+
+    `release` gives the lease back. The result carries `deleted_at` as it is now: the job's owner may have
+    deleted it in the meantime.
+    """
+    changes = {name: getattr(job, name) for name in _SAVED}
+    if release:
+        changes["leased_until"] = 0.0
+    query = update(jobs).where(jobs.c.id == job.id, jobs.c.fence == job.fence).values(changes)
+    row = (await transaction.execute(query.returning(jobs.c.deleted_at))).first()
+    return None if row is None else replace(job, deleted_at=row.deleted_at)
+
+
+async def mark_deleted(transaction: Transaction, caller: str, job: str, now: float) -> Job | None:
+    """Hide a job from its owner for good and make it due at once; None when it is not there for them."""
+    query = update(jobs).where(jobs.c.id == job, jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
+    done = await transaction.execute(query.values(deleted_at=now, due_at=now))
+    if done.rowcount == 0:
+        return None
+    return (await _load(transaction, select(jobs).where(jobs.c.id == job)))[0]
+
+
+async def purge(transaction: Transaction, job: str) -> list[str]:
+    """Remove a job with everything that belongs to it; returns the names of files to remove after commit."""
+    names = list((await transaction.execute(select(media.c.name).where(media.c.job == job))).scalars())
+    await transaction.execute(delete(jobs).where(jobs.c.id == job))
+    return names
+
+
+async def put_attempt(transaction: Transaction, job: str, attempt: Attempt) -> None:
+    """Write an attempt, new or changed; only inside a transaction that also saves the job."""
+    values = {name: getattr(attempt, name) for name in Attempt.__struct_fields__}
+    where = (attempts.c.job == job, attempts.c.number == attempt.number)
+    changed = await transaction.execute(update(attempts).where(*where).values(values))
+    if changed.rowcount == 0:
+        await transaction.execute(insert(attempts).values(job=job, **values))
+
+
+def _visible(caller: str) -> Select[Any]:
+    return select(jobs).where(jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
+
+
+async def _load(transaction: Transaction, query: Select[Any]) -> list[Job]:
+    rows = (await transaction.execute(query)).mappings().all()
+    if not rows:
+        return []
+    ids = [row["id"] for row in rows]
+    tried: dict[str, list[Attempt]] = {job: [] for job in ids}
+    files = await media_of(transaction, ids)
+    ordered = select(attempts).where(attempts.c.job.in_(ids)).order_by(attempts.c.number)
+    for row in (await transaction.execute(ordered)).mappings():
+        tried[row["job"]].append(Attempt(**{name: row[name] for name in Attempt.__struct_fields__}))
+    return [
+        Job(
+            **{name: row[name] for name in _COLUMNS},
+            attempts=tuple(tried[row["id"]]),
+            media=tuple(files[row["id"]]),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,42 @@
+"""What was used and what it cost: rows are added and never changed, at most one per source and kind."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import func, select
+
+from gateway.store.engine import Transaction, insert_once
+from gateway.store.tables import ledger
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One charge. `source` is the id of the request or job, `kind` what was charged (chat, video).
+
+    `nano_dollars` is None when the price is not known, which is not the same as free.
+    """
+
+    source: str
+    kind: str
+    caller: str
+    organisation: str
+    model: str
+    target: str
+    nano_dollars: int | None
+    created_at: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    video_ms: int = 0
+
+
+async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
+    """Write entries; one that is there already (same source and kind) is left as it is."""
+    if entries:
+        values = [{name: getattr(entry, name) for name in Entry.__struct_fields__} for entry in entries]
+        await transaction.execute(insert_once(transaction, ledger), values)
+
+
+async def spent(transaction: Transaction, caller: str, since: float) -> int:
+    """Nano-dollars a caller has spent since a Unix time; charges of unknown price count nothing."""
+    mine = (ledger.c.caller == caller, ledger.c.created_at >= since)
+    total = await transaction.execute(select(func.sum(ledger.c.nano_dollars)).where(*mine))
+    return int(total.scalar() or 0)

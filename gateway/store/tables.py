@@ -1,0 +1,169 @@
+"""The tables, as SQLAlchemy Core metadata: the one place that names columns.
+
+Times are Unix seconds, money is whole nano-dollars, JSON is kept as text. Migrations
+under `migrations/` must give the same schema; a test compares the two.
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON as text: the same on both engines, readable in either's shell."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: object) -> str | None:
+        """Python values to text."""
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Any:
+        """Text to plain Python values."""
+        return None if value is None else msgspec.json.decode(value)
+
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # keyed hash of the text
+    Column("last4", Text, nullable=False),
+    Column("settings", JsonText, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),  # sorts by creation
+    Column("caller", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("request", JsonText, nullable=False),
+    Column("lease", Text, nullable=False),  # names what admission reserved; `held` is how to settle it
+    Column("held", JsonText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("warnings", JsonText, nullable=False),
+    Column("error", JsonText),
+    Column("output", JsonText),
+    Column("cost", BigInteger),
+    Column("video_ms", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("deadline_at", Double, nullable=False),
+    Column("completed_at", Double),
+    Column("expires_at", Double),
+    Column("deleted_at", Double),
+    Column("due_at", Double),  # when the runner must look again; NULL when never
+    Column("leased_until", Double, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Index("jobs_due", "due_at"),
+    Index("jobs_of_caller", "caller", "id"),
+    Index("jobs_alike", "caller", "fingerprint"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("provider_model", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("certainty", Text, nullable=False),
+    Column("operation", JsonText),
+    Column("error_code", Text),
+    Column("price", BigInteger),
+    Column("cost", BigInteger),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("retry_at", Double),
+    PrimaryKeyConstraint("job", "number"),
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("media_of_job", "job"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("caller", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("caller", "route", "key"),
+    Index("idempotency_age", "created_at"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("nano_dollars", BigInteger),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("video_ms", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("source", "kind"),
+    Index("ledger_of_caller", "caller", "created_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("payload", JsonText, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double),
+    Column("delivered_at", Double),
+    UniqueConstraint("job", "event"),
+    Index("outbox_due", "due_at"),
+)
