@@ -1,0 +1,44 @@
+"""The older `/v1/video/generations`: another face of the same jobs, under the same ids."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
+
+from gateway.api.multipart import MAX_BODY, fields_of
+from gateway.api.video_views import generation, is_over, poll_after_ms
+from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
+from gateway.clock import SYSTEM, Clock
+from gateway.service.video_request import GENERATIONS, read
+from gateway.service.videos import Videos
+from gateway.store.jobs import Job
+
+_Id = Annotated[str, PathParameter(max_length=200)]
+PATH = "/v1/video/generations"
+
+
+def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequence[HTTPRouteHandler]:
+    """The route handlers; see `videos.routes`."""
+
+    def pause(job: Job) -> dict[str, str]:
+        if is_over(job):
+            return {}
+        wait = poll_after_ms(job, clock.now())
+        return {"retry-after": str(-(-wait // 1000)), "openai-poll-after-ms": str(wait)}
+
+    @post(PATH, summary="Create a video (older form)", status_code=202, request_max_body_size=MAX_BODY)
+    async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
+        caller = caller_of(request)
+        async with fields_of(request) as fields:
+            job = await videos.create(caller, read(GENERATIONS, fields), origin(request, "generations"))
+        headers = {"location": f"{PATH}/{job.id}", **pause(job)}
+        return Response(generation(job, str(request.base_url)), status_code=202, headers=headers)
+
+    @get(PATH + "/{video_id:str}", summary="Retrieve a video (older form)")
+    async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
+        job = await videos.get(caller_of(request), video_id)
+        return Response(generation(job, str(request.base_url)), headers=pause(job))
+
+    return (create, retrieve, content_route(PATH + "/{video_id:str}/content", videos, caller_of))

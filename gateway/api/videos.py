@@ -1,0 +1,122 @@
+"""OpenAI's `/v1/videos`, every verb of it, over the one durable job."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from litestar import HttpMethod, Request, Response, delete, get, post, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery, PathParameter, QueryParameter
+from litestar.types import ASGIApp
+
+from gateway.api.content import FileAnswer
+from gateway.api.multipart import MAX_BODY, fields_of
+from gateway.api.video_views import is_over, page, poll_after_ms, video
+from gateway.clock import SYSTEM, Clock
+from gateway.config.snapshot import Caller
+from gateway.errors import InvalidRequest
+from gateway.service.video_request import VIDEOS, read, read_prompt
+from gateway.service.videos import Origin, Videos
+from gateway.store.jobs import Job
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
+"""Who sends a request; raises Unauthenticated."""
+
+_Id = Annotated[str, PathParameter(max_length=200)]
+
+
+def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequence[HTTPRouteHandler]:
+    """The route handlers. A literal path wins over `{video_id}`, so `edits` and its like never reach it."""
+
+    def reply(job: Job) -> Response[Mapping[str, Any]]:
+        headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, clock.now()))}
+        return Response(video(job), status_code=200, headers=headers)
+
+    @post("/v1/videos", summary="Create a video", status_code=200, request_max_body_size=MAX_BODY)
+    async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
+        caller = caller_of(request)
+        async with fields_of(request) as fields:
+            return reply(await videos.create(caller, read(VIDEOS, fields), origin(request, "videos")))
+
+    @post("/v1/videos/{video_id:str}/remix", summary="Make a variation of a video", status_code=200)
+    async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
+        caller = caller_of(request)
+        async with fields_of(request) as fields:
+            prompt = read_prompt(fields)
+        return reply(await videos.remix(caller, video_id, prompt, origin(request, "videos/remix")))
+
+    @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
+    async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
+        return reply(await videos.get(caller_of(request), video_id))
+
+    content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
+    return (create, remix, retrieve, content, *_library(videos, caller_of), *_unsupported(caller_of))
+
+
+def _library(videos: Videos, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
+    @get("/v1/videos", summary="List your videos")
+    async def list_videos(
+        request: AnyRequest,
+        limit: Annotated[int, QueryParameter(ge=0, le=100)] = 20,
+        order: FromQuery[Literal["asc", "desc"]] = "desc",
+        after: Annotated[str | None, QueryParameter(max_length=200)] = None,
+    ) -> dict[str, Any]:
+        caller = caller_of(request)
+        found, more = await videos.page(caller, after=after, limit=limit, newest_first=order == "desc")
+        return page(found, more=more)
+
+    @delete("/v1/videos/{video_id:str}", summary="Delete a video, or cancel it", status_code=200)
+    async def remove(request: AnyRequest, video_id: _Id) -> dict[str, Any]:
+        await videos.delete(caller_of(request), video_id)
+        return {"id": video_id, "object": "video.deleted", "deleted": True}
+
+    return (list_videos, remove)
+
+
+def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHandler:
+    """GET and HEAD of a job's files under a path that holds `{video_id:str}`."""
+
+    @route(path, http_method=[HttpMethod.GET, HttpMethod.HEAD], summary="Download a video's content")
+    async def content(request: AnyRequest, video_id: _Id, variant: FromQuery[str] = "video") -> ASGIApp:
+        found = await videos.content(caller_of(request), video_id, variant)
+        return FileAnswer(found, request.headers, head=request.method == "HEAD")
+
+    return content
+
+
+def origin(request: AnyRequest, name: str) -> Origin:
+    """What tells a repeated request from a new one."""
+    retries = request.headers.get("x-stainless-retry-count", "")
+    return Origin(
+        route=name,
+        key=request.headers.get("idempotency-key"),
+        retries=int(retries) if retries.isascii() and retries.isdigit() and len(retries) < 4 else 0,
+    )
+
+
+def _unsupported(caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
+    def refuse(request: AnyRequest, what: str) -> None:
+        caller_of(request)
+        raise InvalidRequest(
+            f"{what} is not supported by this gateway; it can create, remix, list, retrieve, download and "
+            "delete videos.",
+            code="unsupported_operation",
+        )
+
+    @post("/v1/videos/edits", include_in_schema=False, request_max_body_size=MAX_BODY)
+    async def edits(request: AnyRequest) -> None:
+        refuse(request, "Editing an uploaded video")
+
+    @post("/v1/videos/extensions", include_in_schema=False, request_max_body_size=MAX_BODY)
+    async def extensions(request: AnyRequest) -> None:
+        refuse(request, "Extending a video")
+
+    @post("/v1/videos/characters", include_in_schema=False, request_max_body_size=MAX_BODY)
+    async def create_character(request: AnyRequest) -> None:
+        refuse(request, "Creating a character")
+
+    @get("/v1/videos/characters/{character_id:str}", include_in_schema=False)
+    async def retrieve_character(request: AnyRequest, character_id: _Id) -> None:  # noqa: ARG001 - of the path
+        refuse(request, "Retrieving a character")
+
+    return (edits, extensions, create_character, retrieve_character)

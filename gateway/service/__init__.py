@@ -1,0 +1,1 @@
+"""The stories: what happens to a chat request and to a video job, from acceptance to the last byte."""

@@ -1,0 +1,82 @@
+"""Reads the picture a video is to begin with: an uploaded file, a data URI, or a link (pure)."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from msgspec import Struct
+
+from gateway.errors import InvalidRequest
+from gateway.service.sniff import PICTURES, media_type
+
+MAX_PICTURE = 25 * 1024 * 1024
+"""Bytes of one uploaded picture."""
+MAX_LINK = 20_971_520
+"""Characters of `image_url`, data URI included (OpenAI's API description)."""
+
+
+class Upload(Struct, frozen=True, kw_only=True):
+    """A picture that came with the request. `chunks` gives its bytes from the start each time it is called.
+
+    `mime` was read from the bytes; None when they are nothing we know.
+    """
+
+    mime: str | None
+    sha256: str
+    size: int
+    chunks: Callable[[], AsyncIterator[bytes]]
+
+
+def first_frame(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
+    """Where a first frame is: a link that the provider follows, or bytes that came along; both may be None.
+
+    `name` is the field's, for messages; `text` allows the link to stand there without an object around it.
+    """
+    if isinstance(value, Mapping):
+        if "file_id" in value:
+            raise InvalidRequest(
+                f"`{name}.file_id` is not supported; upload the picture itself or give `{name}.image_url`.",
+                code="unsupported_parameter",
+                param=f"{name}.file_id",
+            )
+        name, value = f"{name}.image_url", value.get("image_url")
+    elif isinstance(value, str) and not text:
+        message = f"Invalid type for '{name}': expected a file, but got a string instead."
+        raise InvalidRequest(message, code="invalid_type", param=name)
+    if value is None:
+        return None, None
+    if isinstance(value, Upload):
+        return None, _checked(value, name)
+    if isinstance(value, str) and value.startswith("data:"):
+        return None, _checked(_inline(value, name), name)
+    if isinstance(value, str) and value.startswith("https://") and len(value) <= 8192:
+        return value, None
+    message = f"`{name}` must be an uploaded picture, an https:// link, or a data: URI."
+    raise InvalidRequest(message, param=name)
+
+
+def _checked(upload: Upload, name: str) -> Upload:
+    if upload.mime not in PICTURES:
+        found = upload.mime or "something else"
+        message = f"`{name}` must be a PNG, JPEG or WebP picture; the bytes are {found}."
+        raise InvalidRequest(message, code="invalid_image", param=name)
+    return upload
+
+
+def _inline(uri: str, name: str) -> Upload:
+    head, comma, text = uri.partition(",")
+    if len(uri) > MAX_LINK or not comma or not head.endswith(";base64"):
+        message = f"`{name}` must be a base64 data: URI of at most {MAX_LINK} characters."
+        raise InvalidRequest(message, param=name)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise InvalidRequest(f"`{name}` is not valid base64.", param=name) from error
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    return Upload(
+        mime=media_type(data), sha256=hashlib.sha256(data).hexdigest(), size=len(data), chunks=chunks
+    )

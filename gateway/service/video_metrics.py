@@ -1,0 +1,29 @@
+"""Counts what becomes of video jobs."""
+
+from gateway.service.video_ports import Observe
+from gateway.store.jobs import Attempt, Job
+from gateway.telemetry import names
+from gateway.telemetry.metrics import Metrics
+
+
+class JobMetrics(Observe):
+    """Tells the metrics of accepted, attempted and finished jobs."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def job_accepted(self, job: Job) -> None:  # noqa: ARG002 - of the protocol
+        """A new job."""
+        self._metrics.count(names.VIDEO_JOBS, "accepted", "")
+
+    def job_attempt(self, job: Job, attempt: Attempt) -> None:  # noqa: ARG002 - of the protocol
+        """An attempt began or changed; counted when it ended."""
+        if attempt.ended_at is not None:
+            self._metrics.count(names.VIDEO_ATTEMPTS, attempt.target, attempt.error_code or "")
+
+    def job_finished(self, job: Job) -> None:
+        """A job is completed or failed."""
+        target = job.attempts[-1].target if job.attempts else ""
+        self._metrics.count(names.VIDEO_JOBS, job.state, target)
+        if job.completed_at is not None:
+            self._metrics.video.at((target, job.state)).observe(job.completed_at - job.created_at)

@@ -1,0 +1,141 @@
+"""Writes down how a job moves: every move is one transaction that only the newest claim may make.
+
+What belongs together is written together: the state, the attempt that led to it, the files that came with
+it, the charge. Files and reservations outside the database follow after the commit, and are found again by
+whoever comes next if the process dies in between.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.service import job_states
+from gateway.service.attempts import MESSAGES
+from gateway.service.job_states import Standing, follow
+from gateway.service.video_ports import VideoParts
+from gateway.store import jobs, ledger, media_rows
+from gateway.store.jobs import Attempt, Job
+from gateway.store.ledger import Entry
+from gateway.store.media_rows import MediaRow
+from providers.types import VideoUpdate
+
+KEPT = ("video", "thumbnail")
+"""Roles of the files that stay with a completed job; what it was made from goes."""
+
+
+class SupersededError(Exception):
+    """Somebody else has claimed the job since; nothing was written, and nothing more may be done."""
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a job ends: `failure` is None when it was delivered, else (code, message) for the client."""
+
+    failure: tuple[str, str] | None = None
+    files: Sequence[MediaRow] = ()
+
+
+class Moves:
+    """The only writer of running jobs."""
+
+    def __init__(self, parts: VideoParts) -> None:
+        self.figures = parts.figures
+        self.clock = parts.clock
+        self._database = parts.database
+        self._media = parts.media
+        self._admission = parts.admission
+        self._observe = parts.observe
+
+    async def go(
+        self, job: Job, event: str, attempt: Attempt | None = None, *,
+        told: VideoUpdate | None = None, release: bool = True,
+    ) -> Job:  # fmt: skip
+        """Move a job on by an event and give back how it stands now. Raises SupersededError.
+
+        The job carries the other changes; `told` is what the target says of state and progress; `release`
+        gives the lease back.
+        """
+        moved = _moved(job, event, told)
+        async with self._database.write() as transaction:
+            saved = await jobs.save(transaction, moved, release=release)
+            if saved is None:
+                raise SupersededError(job.id)
+            if attempt is not None:
+                await jobs.put_attempt(transaction, job.id, attempt)
+        if attempt is not None:
+            saved = replace(saved, attempts=(*_others(job, attempt), attempt))
+            self._observe.job_attempt(saved, attempt)
+        return saved
+
+    async def fail(self, job: Job, code: str, attempt: Attempt | None = None, *, message: str = "") -> None:
+        """The end of a job that cannot be delivered; the message is ours unless the request is at fault."""
+        failure = (code, message or MESSAGES.get(code, MESSAGES["provider_error"]))
+        await self._end(job, "fail", attempt, Ending(failure=failure))
+
+    async def complete(self, job: Job, attempt: Attempt, files: Sequence[MediaRow]) -> None:
+        """The end of a job whose files are stored."""
+        await self._end(job, "complete", attempt, Ending(files=files))
+
+    async def _end(self, job: Job, event: str, attempt: Attempt | None, ending: Ending) -> None:
+        now = self.clock.now()
+        failure = ending.failure
+        ended = replace(
+            _moved(job, event, None),
+            error={"code": failure[0], "message": failure[1]} if failure else None,
+            completed_at=now,
+            expires_at=None if failure else now + self.figures.keep,
+            due_at=now,
+        )
+        async with self._database.write() as transaction:
+            saved = await jobs.save(transaction, ended, release=False)
+            if saved is None:
+                raise SupersededError(job.id)
+            if attempt is not None:
+                await jobs.put_attempt(transaction, job.id, attempt)
+            names = await media_rows.drop_media(transaction, job.id, () if failure else KEPT)
+            await media_rows.add_media(transaction, job.id, ending.files)
+            if ended.video_ms:
+                await ledger.add(transaction, [_charge(ended, now)])
+        await self._media.remove(names)
+        if attempt is not None:
+            saved = replace(saved, attempts=(*_others(job, attempt), attempt))
+        self._observe.job_finished(saved)
+        await self.settle(saved)
+
+    async def settle(self, job: Job) -> None:
+        """Settle what was reserved, and then let go of the job for good."""
+        await self._admission.settle(job.lease, job.held, video_ms=job.video_ms, nano_dollars=job.cost or 0)
+        names: list[str] = []
+        async with self._database.write() as transaction:
+            settled = replace(_moved(job, "settled", None), due_at=None)
+            saved = await jobs.save(transaction, settled, release=True)
+            if saved is None:
+                raise SupersededError(job.id)
+            if saved.deleted_at is not None:
+                names = await jobs.purge(transaction, job.id)
+        await self._media.remove(names)
+
+
+def _moved(job: Job, event: str, told: VideoUpdate | None) -> Job:
+    before = Standing(state=job.state, phase=job.phase, progress=job.progress)
+    state, progress = (told.state, told.progress) if told else (job_states.QUEUED, None)
+    after = follow(before, event, state=state, progress=progress)
+    return replace(job, state=after.state, phase=after.phase, progress=after.progress)
+
+
+def _others(job: Job, attempt: Attempt) -> list[Attempt]:
+    return [other for other in job.attempts if other.number != attempt.number]
+
+
+def _charge(job: Job, now: float) -> Entry:
+    return Entry(
+        source=job.id,
+        kind="video",
+        caller=job.caller,
+        organisation=job.organisation,
+        model=job.model,
+        target=job.attempts[-1].target,
+        nano_dollars=job.cost,
+        video_ms=job.video_ms,
+        created_at=now,
+    )

@@ -1,0 +1,73 @@
+"""What the video stories need from outside, and the figures they run by."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from gateway.clock import SYSTEM, Clock
+from gateway.config.snapshot import Caller, Snapshot
+from gateway.store.engine import Database
+from gateway.store.jobs import Attempt, Job
+from gateway.store.media import MediaStore
+
+
+class Admission(Protocol):
+    """Lets a job in and settles it at its end, perhaps in another process."""
+
+    async def admit(self, caller: Caller, *, video_ms: int, nano_dollars: int | None, lease: str) -> Any:
+        """Reserve, or raise the refusal. Returns JSON with everything `settle` needs; it is kept in the job.
+
+        `nano_dollars` is None when the price is not known, which a key with a dollar limit is refused.
+        """
+
+    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
+        """Book what was used instead of what was reserved; a second call with this lease does nothing."""
+
+
+class Observe:
+    """What telemetry may want to know of jobs. This one does not listen; override what is of interest."""
+
+    def job_accepted(self, job: Job) -> None:
+        """A new job is in the database; replays of an old one are not told."""
+
+    def job_attempt(self, job: Job, attempt: Attempt) -> None:
+        """An attempt has begun, or has changed: see its `certainty`, `error_code` and `ended_at`."""
+
+    def job_finished(self, job: Job) -> None:
+        """A job is completed or failed, and that is in the database."""
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How video jobs are run. Times in seconds.
+
+    `deadline`: longest life of a job. `keep`: how long finished content can be fetched. `patience`: how
+    long targets that are away are asked again (busy ones are until the deadline). `uncertain`: how long a
+    doubtful submit waits before the job fails. `gone_grace`: for how long after a submit a target may not
+    know its own operation yet. `poll`: the shortest pause between two polls of an operation.
+    `concurrency`: steps at a time in this process. `lease` is renewed every `renew`.
+    """
+
+    deadline: float = 3600.0
+    keep: float = 86_400.0
+    patience: float = 600.0
+    uncertain: float = 60.0
+    gone_grace: float = 60.0
+    poll: float = 0.5
+    concurrency: int = 32
+    lease: float = 30.0
+    renew: float = 10.0
+    sweep: float = 300.0
+    download_tries: int = 5
+
+
+class VideoParts(Struct, frozen=True, kw_only=True):
+    """What everything about video jobs stands on. `snapshot` gives the current configuration."""
+
+    database: Database
+    media: MediaStore
+    snapshot: Callable[[], Snapshot]
+    admission: Admission
+    figures: Figures = Figures()
+    observe: Observe = Observe()
+    clock: Clock = SYSTEM

@@ -1,0 +1,230 @@
+"""What a client asked for, in one form for every surface, with each field checked (pure).
+
+Here it is decided what a field means and whether its value makes sense at all; whether any target can do it
+is decided afterwards, by `videos.py` with `routing/video.py`.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import InvalidRequest
+from gateway.routing.video import Wanted
+from gateway.service.first_frame import Upload, first_frame
+from gateway.store.jobs import Job
+from providers.types import Json
+
+MAX_PROMPT = 32_000
+MAX_TEXT = 2_000
+MAX_SECONDS = 3_600.0
+
+FIRST_FRAME = "first_frame"
+
+
+class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One video to make, as asked and kept with the job. `seconds` and `size` None until defaults are chosen.
+
+    What was not said is not written, so that a field added tomorrow changes no fingerprint of today.
+
+    `link` is the address of a first frame that the provider fetches itself; `inputs` are the roles of stored
+    files. A remix names the job it came from, the target that made it (`home`) and that target's operation.
+    `priced` says that only targets with a known price may serve it.
+    """
+
+    surface: str
+    model: str
+    prompt: str
+    operation: str = "generate"
+    seconds: float | None = None
+    size: str | None = None
+    seed: int | None = None
+    negative_prompt: str | None = None
+    style_preset: str | None = None
+    camera_movement: str | None = None
+    link: str | None = None
+    inputs: Sequence[str] = ()
+    remixed_from: str | None = None
+    home: str | None = None
+    source: Json | None = None
+    priced: bool = False
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """An ask with the picture that came along, and the names of fields that mean nothing to us."""
+
+    ask: Ask
+    picture: Upload | None = None
+    ignored: Sequence[str] = ()
+
+    def fingerprint(self) -> bytes:
+        """The same for every repetition of this request, however it was written down."""
+        picture = self.picture.sha256 if self.picture else ""
+        return hashlib.sha256(msgspec.json.encode([self.ask, picture])).digest()
+
+
+class Surface(Struct, frozen=True, kw_only=True):
+    """The names one surface gives to the fields. Where there are several, the first one wins."""
+
+    name: str
+    seconds: Sequence[str]
+    size: Sequence[str]
+    picture: Sequence[str]
+    model: str | None
+
+
+VIDEOS = Surface(
+    name="videos", seconds=("seconds",), size=("size",), picture=("input_reference",), model="sora-2"
+)
+GENERATIONS = Surface(
+    name="generations",
+    seconds=("duration", "seconds"),
+    size=("resolution", "size"),
+    picture=("image", "image_url", "input_reference"),
+    model=None,
+)
+_TIERS: Mapping[str, str] = {"480p": "854x480", "720p": "1280x720", "1080p": "1920x1080"}
+_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
+_NOT_YET: Mapping[str, str] = {
+    "callback_url": "Webhooks are not offered; leave it out and poll the video instead.",
+}
+
+
+def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
+    """The wish in a decoded JSON object or form. Raises InvalidRequest naming field, value and way out."""
+    left = {name: value for name, value in fields.items() if value is not None}
+    for name, why in _NOT_YET.items():
+        if name in left:
+            message = f"`{name}` is not supported. {why}"
+            raise InvalidRequest(message, code="unsupported_parameter", param=name)
+    _check_count(left.pop("n", 1))
+    link, picture = first_frame(*_first(left, surface.picture), text=surface is not VIDEOS)
+    ask = Ask(
+        surface=surface.name,
+        model=_text(left, "model", 256) or _default_model(surface),
+        prompt=_prompt(left),
+        seconds=_seconds(surface, left),
+        size=_size(surface, left),
+        seed=_seed(left),
+        negative_prompt=_text(left, "negative_prompt", MAX_TEXT),
+        style_preset=_text(left, "style_preset", 100),
+        camera_movement=_text(left, "camera_movement", 100),
+        link=link,
+        inputs=(FIRST_FRAME,) if picture else (),
+    )
+    return Wish(ask=ask, picture=picture, ignored=sorted(left)[:20])
+
+
+def ask_of(job: Job) -> Ask:
+    """What was asked for, as kept in the job's row."""
+    return msgspec.convert(job.request, Ask)
+
+
+def wanted(ask: Ask) -> Wanted:
+    """What routing must know of an ask whose length and size are chosen."""
+    inputs = (*ask.inputs, FIRST_FRAME) if ask.link else ask.inputs
+    return Wanted(
+        seconds=ask.seconds or 0.0, size=ask.size or "", inputs=inputs, home=ask.home, priced=ask.priced
+    )
+
+
+def field_name(surface: str, field: str) -> str:
+    """What a surface calls one of routing's fields (seconds, size, inputs)."""
+    names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
+    return {"seconds": names.seconds, "size": names.size, "inputs": names.picture}[field][0]
+
+
+def read_prompt(fields: Mapping[str, object]) -> str:
+    """The prompt of a remix. Raises InvalidRequest."""
+    return _prompt(dict(fields))
+
+
+def _default_model(surface: Surface) -> str:
+    if surface.model is None:
+        raise InvalidRequest("`model` is required.", code="missing_required_parameter", param="model")
+    return surface.model
+
+
+def _prompt(left: dict[str, object]) -> str:
+    prompt = _text(left, "prompt", MAX_PROMPT)
+    if not prompt:
+        code = "missing_required_parameter" if prompt is None else "invalid_value"
+        message = f"`prompt` is required: 1 to {MAX_PROMPT} characters of text."
+        raise InvalidRequest(message, code=code, param="prompt")
+    return prompt
+
+
+def _text(left: dict[str, object], name: str, longest: int) -> str | None:
+    value = left.pop(name, None)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{name}` must be a string.", code="invalid_type", param=name)
+    if len(value) > longest:
+        message = f"`{name}` has {len(value)} characters; at most {longest} are allowed."
+        raise InvalidRequest(message, code="string_above_max_length", param=name)
+    return value
+
+
+def _first(left: dict[str, object], names: Sequence[str]) -> tuple[str, object]:
+    found = [(name, left.pop(name)) for name in names if name in left]
+    return found[0] if found else (names[0], None)
+
+
+def _seconds(surface: Surface, left: dict[str, object]) -> float | None:
+    name, value = _first(left, surface.seconds)
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None or not 0 < number <= MAX_SECONDS:
+        raise InvalidRequest(
+            f'`{name}` is {_shown(value)}; it must be a number of seconds above 0, as in "8".', param=name
+        )
+    return number
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _size(surface: Surface, left: dict[str, object]) -> str | None:
+    name, value = _first(left, surface.size)
+    if value is None:
+        return None
+    size = _TIERS.get(value, value) if isinstance(value, str) else ""
+    if _SIZE.fullmatch(size) is None:
+        raise InvalidRequest(
+            f'`{name}` is {_shown(value)}; it must be WIDTHxHEIGHT in pixels, as in "1280x720".', param=name
+        )
+    return size
+
+
+def _seed(left: dict[str, object]) -> int | None:
+    value = left.pop("seed", None)
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None or not number.is_integer() or not 0 <= number < 2**53:
+        raise InvalidRequest(f"`seed` is {_shown(value)}; it must be a whole number from 0.", param="seed")
+    return int(number)
+
+
+def _check_count(value: object) -> None:
+    if _number(value) != 1:
+        raise InvalidRequest(f"`n` is {_shown(value)}; one video is made per call: send 1.", param="n")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, str | int | float):
+        return type(value).__name__
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else text[:60] + "..."

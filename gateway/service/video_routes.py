@@ -1,0 +1,72 @@
+"""Finds the route of a wanted video, fills in what was left open, or says what would work (pure)."""
+
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from msgspec.structs import replace
+
+from gateway.config.snapshot import Caller, Route, Snapshot
+from gateway.errors import Conflict, Forbidden, GatewayError, InvalidRequest, NotFound
+from gateway.routing import video
+from gateway.service.video_request import Ask, field_name, wanted
+
+USUAL = video.Wanted(seconds=4.0, size="720x1280")
+"""What OpenAI makes when nothing is said (VIDEO_WIRE 1.2)."""
+
+
+def choose_route(snapshot: Snapshot, caller: Caller, model: str) -> Route:
+    """The route of a video model this caller may use. Raises NotFound, Forbidden."""
+    route = snapshot.resolve(model, "video")
+    if route is None:
+        raise NotFound(
+            f"The video model `{model}` does not exist. GET /v1/models lists what this key can use.",
+            code="model_not_found",
+            param="model",
+        )
+    if not caller.may_use(model):
+        raise Forbidden(f"This key may not use the model `{model}`.", param="model")
+    return route
+
+
+def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask) -> Ask:
+    """The ask with length and size chosen. Raises InvalidRequest when no target of the route can make it."""
+    careful = snapshot.on_unknown_price != "allow"
+    budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
+    seconds, size = video.fill(route, ask.seconds, ask.size, USUAL)
+    priced = careful and (budgeted or route.policy == "cheapest")
+    full = replace(ask, seconds=seconds, size=size, priced=priced)
+    if not video.eligible(route, wanted(full)):
+        _refuse(route, full)
+    return full
+
+
+def _refuse(route: Route, ask: Ask) -> NoReturn:
+    found = video.mismatch(route, wanted(ask))
+    if found.field in _OTHERWISE:
+        raise _OTHERWISE[found.field](route, found)
+    name = field_name(ask.surface, found.field)
+    raise InvalidRequest(
+        f"No target of `{route.model}` can do {name}={found.value}; allowed: {found.allowed}.",
+        code="unsupported_value",
+        param=name,
+    )
+
+
+def _no_price(route: Route, _found: video.Mismatch) -> GatewayError:
+    return InvalidRequest(
+        f"No target of `{route.model}` has a known price, which this request needs. "
+        "Set `price` on the target, or `on_unknown_price: allow`.",
+        code="unknown_price",
+        param="model",
+    )
+
+
+def _moved(_route: Route, _found: video.Mismatch) -> GatewayError:
+    message = "The provider that made this video is not configured any more, and only it could remix it."
+    return Conflict(message, code="no_route", retry=False)
+
+
+_OTHERWISE: Mapping[str, Callable[[Route, video.Mismatch], GatewayError]] = {
+    "price": _no_price,
+    "home": _moved,
+}

@@ -1,0 +1,207 @@
+"""From acceptance to an operation at a provider: choose a target, ask it, and understand what it answered.
+
+The order of writes is what keeps a video from being paid for twice: the attempt is on disk before the call
+goes out, so whoever finds a job in the phase `submitting` knows that the call may have been heard.
+"""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.config.snapshot import RouteTarget, Snapshot
+from gateway.routing import video
+from gateway.routing.policies import Dice
+from gateway.service import attempts as rules
+from gateway.service.attempts import SUBMIT, Place
+from gateway.service.video_calls import ask as call
+from gateway.service.video_moves import Moves
+from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, wanted
+from gateway.store.jobs import Attempt, Job
+from gateway.store.media import MediaStore
+from gateway.transport.client import Upstream
+from providers.adapter import VideoAdapter, VideoCancel
+from providers.errors import ErrorKind, ProviderError
+from providers.types import HttpRequest, Media, VideoRequest
+
+
+class Tools(Struct, frozen=True, kw_only=True):
+    """What the steps of a job work with. `adapters` and `cancels` map dialect names to modules."""
+
+    upstream: Upstream
+    adapters: Mapping[str, VideoAdapter]
+    cancels: Mapping[str, VideoCancel]
+    snapshot: Callable[[], Snapshot]
+    media: MediaStore
+    dice: Dice
+
+
+class _Call(Struct, frozen=True, kw_only=True):
+    """One submit, ready to go out. `repeat`: the same was perhaps heard before."""
+
+    request: HttpRequest
+    adapter: VideoAdapter
+    place: Place
+    repeat: bool = False
+
+
+class Submitting:
+    """The steps of a job that no target works on yet."""
+
+    def __init__(self, tools: Tools, moves: Moves) -> None:
+        self._tools = tools
+        self._moves = moves
+
+    async def accepted(self, job: Job) -> None:
+        """Choose a target and ask it, or wait for one that rests, or give up."""
+        moves, now = self._moves, self._moves.clock.now()
+        if job.deleted_at is not None:
+            return await moves.fail(job, "cancelled")
+        last = job.attempts[-1].error_code if job.attempts else None
+        if now >= job.deadline_at:
+            return await moves.fail(job, last or "generation_timeout")
+        route = self._tools.snapshot().resolve(job.model, "video")
+        if route is None:
+            return await moves.fail(job, "no_route")
+        order = video.order(route, wanted(ask_of(job)), self._tools.dice)
+        choice = rules.choose(order, job.attempts, now)
+        if choice.target is not None:
+            return await self._begin(job, choice.target)
+        if choice.wait_until is None:
+            return await moves.fail(job, last or "no_route")
+        await moves.go(replace(job, due_at=choice.wait_until), "wait")
+        return None
+
+    async def submitting(self, job: Job) -> None:
+        """Somebody was asking a target and did not get to write down how it ended."""
+        attempt = job.attempts[-1]
+        place = rules.locate(self._tools.snapshot(), job.model, attempt)
+        adapter = self._tools.adapters.get(attempt.dialect)
+        in_time = self._moves.clock.now() < job.deadline_at
+        if place is None or adapter is None or not in_time or not rules.recognises_repeats(place.target):
+            return await self._doubt(job, attempt)
+        request = await self._request(job, adapter, place, attempt)
+        made = _Call(request=request, adapter=adapter, place=place, repeat=True)
+        return await self._submit(job, attempt, made)
+
+    async def uncertain(self, job: Job) -> None:
+        """The time to settle the doubt is over."""
+        attempt = replace(job.attempts[-1], ended_at=self._moves.clock.now())
+        code = "submit_uncertain" if job.deleted_at is None else "cancelled"
+        await self._moves.fail(job, code, attempt)
+
+    async def _begin(self, job: Job, target: RouteTarget) -> None:
+        """Prepare the call; only when that worked is the attempt written down and made."""
+        last = job.attempts[-1] if job.attempts else None
+        again = last is not None and last.target == target.id and last.certainty == rules.NOT_CREATED
+        attempt = Attempt(
+            number=len(job.attempts) + (not again),  # a target that keeps refusing is one attempt
+            target=target.id,
+            provider=target.target.provider,
+            provider_model=target.target.model,
+            dialect=target.target.dialect,
+            base_url=target.target.base_url,
+            certainty=rules.UNKNOWN,
+            started_at=self._moves.clock.now(),
+            price=target.price.per_second if target.price else None,
+        )
+        place = Place(target=target.target, timeouts=target.timeouts)
+        try:
+            adapter = self._tools.adapters.get(attempt.dialect)
+            if adapter is None:
+                message = f"No video dialect `{attempt.dialect}`."
+                raise ProviderError(ErrorKind.UNSUPPORTED, message, sent=False)
+            request = await self._request(job, adapter, place, attempt)
+        except ProviderError as error:
+            return await self._refused(job, attempt, error, event="wait")
+        job = await self._moves.go(job, "submit", attempt, release=False)
+        return await self._submit(job, attempt, _Call(request=request, adapter=adapter, place=place))
+
+    async def _submit(self, job: Job, attempt: Attempt, made: _Call) -> None:
+        place, now = made.place, self._moves.clock.now
+        try:
+            response = await call(self._tools.upstream, made.request, place.timeouts, fresh=True)
+            if response.status >= 300:
+                raise made.adapter.error(response)
+            update = made.adapter.video_created(response)
+            if update.operation is None:
+                raise ProviderError(ErrorKind.PROTOCOL, "The provider did not say which operation it began.")
+        except ProviderError as error:
+            in_doubt = made.repeat or rules.certainty(error) == rules.UNKNOWN
+            if not in_doubt or SUBMIT[error.kind].final:
+                return await self._refused(job, attempt, error, event="refused")
+            if not rules.recognises_repeats(place.target):
+                return await self._doubt(job, attempt)
+            wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
+            later = replace(job, tries=job.tries + 1, due_at=now() + wait)
+            await self._moves.go(later, "submit", attempt)
+            return None
+        dropped = [f"`{name}` could not be passed on to {attempt.provider}" for name in made.request.dropped]
+        begun = replace(attempt, certainty=rules.CREATED, operation=update.operation)
+        due = now() + rules.poll_after(0.0, update.retry_after, self._moves.figures.poll)
+        warnings = list(dict.fromkeys([*job.warnings, *dropped]))
+        await self._moves.go(
+            replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
+        )
+        return None
+
+    async def _refused(self, job: Job, attempt: Attempt, error: ProviderError, *, event: str) -> None:
+        """Certainly nothing was started: fail if the request is at fault, else look for the next target."""
+        now = self._moves.clock.now()
+        reading = SUBMIT[error.kind]
+        away = min(job.created_at + self._moves.figures.patience, job.deadline_at)
+        patience = rules.Patience(busy=job.deadline_at, away=away)
+        refusals = job.tries + 1
+        over = replace(
+            attempt,
+            certainty=rules.NOT_CREATED,
+            ended_at=now,
+            error_code=reading.code,
+            retry_at=rules.retry_at(error, refusals, now, patience),
+        )
+        if reading.final:
+            return await self._moves.fail(job, reading.code, over, message=error.message)
+        warnings = list(job.warnings)
+        if error.kind is ErrorKind.UNSUPPORTED and error.param:
+            warnings.append(f"{attempt.provider} cannot be told `{error.param}`")
+        await self._moves.go(replace(job, due_at=now, tries=refusals, warnings=warnings), event, over)
+        return None
+
+    async def _doubt(self, job: Job, attempt: Attempt) -> None:
+        due = self._moves.clock.now() + self._moves.figures.uncertain
+        await self._moves.go(
+            replace(job, due_at=due), "doubt", replace(attempt, error_code="submit_uncertain")
+        )
+
+    async def _request(self, job: Job, adapter: VideoAdapter, place: Place, attempt: Attempt) -> HttpRequest:
+        """The submit of this attempt: the same bytes' worth of request each time it is made."""
+        asked = ask_of(job)
+        media = await self._media(job, asked)
+        request = VideoRequest(
+            model=asked.model,
+            prompt=asked.prompt,
+            operation=asked.operation,
+            seconds=asked.seconds,
+            size=asked.size,
+            seed=asked.seed,
+            negative_prompt=asked.negative_prompt,
+            style_preset=asked.style_preset,
+            camera_movement=asked.camera_movement,
+            media=media,
+            source=asked.source,
+            token=f"{job.id}-{attempt.number}",
+        )
+        return adapter.video_create(request, place.target)
+
+    async def _media(self, job: Job, asked: Ask) -> list[Media]:
+        media = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []
+        for role in asked.inputs:
+            row = job.file(role)
+            if row is None:
+                raise ProviderError(ErrorKind.INVALID_REQUEST, "The uploaded picture is gone.", sent=False)
+            file = await self._tools.media.open(row.name)
+            try:
+                media.append(Media(role=role, mime=row.mime, data=await file.read(0, row.size)))
+            finally:
+                file.close()
+        return media

@@ -1,0 +1,22 @@
+"""Clears away what time has made worthless: expired content, old idempotency keys, files nobody owns."""
+
+from gateway.service.video_ports import VideoParts
+from gateway.store import idempotency, media_rows
+
+KEY_LIFE = 2 * 86_400.0
+"""Seconds for which an idempotency key is remembered."""
+ORPHAN_AGE = 3_600.0
+"""A file this old without a row was written by a process that died before it could write the row."""
+
+
+async def sweep(parts: VideoParts) -> None:
+    """One round. Safe beside running jobs and other processes that do the same."""
+    now = parts.clock.now()
+    async with parts.database.write() as transaction:
+        await idempotency.forget(transaction, now - KEY_LIFE)
+        expired = await media_rows.drop_expired_media(transaction, now)
+    await parts.media.remove(expired)
+    old = await parts.media.older_than(now - ORPHAN_AGE)
+    async with parts.database.read() as transaction:
+        known = await media_rows.known_media(transaction, old)
+    await parts.media.remove(name for name in old if name not in known)

@@ -1,0 +1,202 @@
+"""From an operation at a provider to a stored file: poll, understand what is told, fetch the bytes.
+
+A poll that fails says nothing about the video: only the job's deadline ends it. A video counts as made when
+its bytes are in our own store and look like a video, never because somebody says so.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.routing.video import cost
+from gateway.service import attempts as rules
+from gateway.service.attempts import Place
+from gateway.service.sniff import PICTURES, VIDEOS, media_type
+from gateway.service.video_calls import Source
+from gateway.service.video_calls import ask as call
+from gateway.service.video_moves import Moves
+from gateway.service.video_request import ask_of
+from gateway.service.video_submit import Tools
+from gateway.store.jobs import Attempt, Job
+from gateway.store.media import OverLimitError
+from gateway.store.media_rows import MediaRow
+from providers.adapter import VideoAdapter
+from providers.errors import ErrorKind, ProviderError
+from providers.types import HttpRequest, Json, VideoUpdate
+
+MAX_VIDEO = 4 * 1024**3
+MAX_THUMBNAIL = 8 * 1024**2
+_NO_PROVIDER_PAUSE = 2.0
+_THUMBNAILS: Mapping[str, str] = {"openai": "?variant=thumbnail"}
+"""What turns a dialect's content URL into that of a still picture (VIDEO_WIRE 1.5); most have none."""
+
+
+class _Hold:
+    """An operation and how to speak of it."""
+
+    def __init__(self, attempt: Attempt, operation: Json, place: Place, adapter: VideoAdapter) -> None:
+        self.attempt = attempt
+        self.operation = operation
+        self.place = place
+        self.adapter = adapter
+
+
+class Watching:
+    """The steps of a job that a target works on."""
+
+    def __init__(self, tools: Tools, moves: Moves) -> None:
+        self._tools = tools
+        self._moves = moves
+
+    async def running(self, job: Job) -> None:
+        """Ask how far it is and act on the answer."""
+        moves, now = self._moves, self._moves.clock.now()
+        attempt, hold = job.attempts[-1], self._hold(job)
+        if now >= job.deadline_at:
+            if hold is not None:
+                await self._cancel(hold)
+            code = "generation_timeout" if job.deleted_at is None else "cancelled"
+            return await moves.fail(job, code, replace(attempt, ended_at=now, error_code=code))
+        if hold is None:
+            await moves.go(replace(job, due_at=self._later(job, _NO_PROVIDER_PAUSE)), "progress")
+            return None
+        try:
+            request = hold.adapter.video_poll(hold.operation, hold.place.target)
+            update = hold.adapter.video_update(await call(self._tools.upstream, request, hold.place.timeouts))
+        except ProviderError as error:
+            wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
+            await moves.go(replace(job, tries=job.tries + 1, due_at=self._later(job, wait)), "progress")
+            return None
+        return await self._told(job, hold, update)
+
+    async def downloading(self, job: Job) -> None:
+        """Fetch the bytes and finish, or try again later, or count the video as lost."""
+        attempt, hold = job.attempts[-1], self._hold(job)
+        if job.deleted_at is not None:
+            return await self._charge_and_cancel(job, attempt)
+        error: ProviderError | None = None
+        if hold is not None:
+            try:
+                files = await self._files(hold)
+            except ProviderError as failed:
+                error = failed
+            else:
+                ended = replace(attempt, ended_at=self._moves.clock.now())
+                return await self._moves.complete(_charged(job, attempt), ended, files)
+        tries = job.tries + 1
+        if tries >= self._moves.figures.download_tries or (error and error.kind is ErrorKind.NOT_FOUND):
+            return await self._lost(job, attempt, "result_unavailable")
+        due = self._moves.clock.now() + rules.pause(tries)
+        await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
+        return None
+
+    def _later(self, job: Job, wait: float) -> float:
+        """When to look again: after a wait, but not later than the deadline."""
+        return min(self._moves.clock.now() + wait, job.deadline_at)
+
+    def _hold(self, job: Job) -> _Hold | None:
+        """None when the operation's provider is not configured any more."""
+        attempt = job.attempts[-1]
+        place = rules.locate(self._tools.snapshot(), job.model, attempt)
+        adapter = self._tools.adapters.get(attempt.dialect)
+        if place is None or adapter is None or attempt.operation is None:
+            return None
+        return _Hold(attempt, attempt.operation, place, adapter)
+
+    async def _told(self, job: Job, hold: _Hold, update: VideoUpdate) -> None:
+        now = self._moves.clock.now()
+        attempt = hold.attempt
+        if update.operation is not None:
+            attempt = replace(attempt, operation=update.operation)
+        age = now - attempt.started_at
+        if update.state == "completed":
+            return await self._rendered(job, attempt, update)
+        if update.state == "failed":
+            return await self._failed(job, attempt, update)
+        if update.state == "gone" and (age >= self._moves.figures.gone_grace or job.deleted_at):
+            return await self._lost(job, attempt, rules.JOB_LOST)
+        if job.deleted_at is not None and await self._cancel(hold):
+            return await self._moves.fail(job, "cancelled", replace(attempt, ended_at=now))
+        wait = rules.poll_after(age, update.retry_after, self._moves.figures.poll)
+        due = self._later(job, wait)
+        changed = attempt if attempt is not hold.attempt else None
+        await self._moves.go(replace(job, tries=0, due_at=due), "progress", changed, told=update)
+        return None
+
+    async def _rendered(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
+        output = msgspec.to_builtins(update.output) if update.output else {}
+        told = update.output.seconds if update.output else None
+        seconds = told or ask_of(job).seconds or 0.0
+        attempt = replace(attempt, cost=cost(attempt.price, seconds))
+        job = replace(job, tries=0, output={**output, "seconds": seconds})
+        if job.deleted_at is not None:
+            return await self._charge_and_cancel(job, attempt)
+        job = await self._moves.go(job, "rendered", attempt, told=update, release=False)
+        return await self.downloading(job)
+
+    async def _failed(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
+        code = update.code or ("invalid_request" if update.blamed else "provider_error")
+        if update.blamed or job.deleted_at is not None:
+            ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
+            return await self._moves.fail(job, code, ended, message=update.message if update.blamed else "")
+        return await self._lost(job, attempt, code)
+
+    async def _lost(self, job: Job, attempt: Attempt, code: str) -> None:
+        """This target will not deliver, and it is not the request's fault: the next one is asked."""
+        now = self._moves.clock.now()
+        ended = replace(attempt, ended_at=now, error_code=code)
+        if code == rules.JOB_LOST:
+            ended = replace(ended, retry_at=rules.ask_again_after_loss(job.attempts, now))
+        await self._moves.go(replace(job, tries=0, due_at=now), "lost", ended)
+
+    async def _cancel(self, hold: _Hold) -> bool:
+        """Stop the operation, where the dialect can; whether it is stopped for certain."""
+        dialect = self._tools.cancels.get(hold.attempt.dialect)
+        if dialect is None:
+            return False
+        try:
+            request = dialect.video_cancel(hold.operation, hold.place.target)
+            response = await call(self._tools.upstream, request, hold.place.timeouts)
+        except ProviderError:
+            return False
+        return response.status < 300
+
+    async def _charge_and_cancel(self, job: Job, attempt: Attempt) -> None:
+        """It was made before it could be stopped: nobody wants the bytes, but they cost what they cost."""
+        ended = replace(attempt, ended_at=self._moves.clock.now(), error_code="cancelled")
+        await self._moves.fail(_charged(job, attempt), "cancelled", ended)
+
+    async def _files(self, hold: _Hold) -> list[MediaRow]:
+        source = Source(self._tools.upstream, hold.adapter, hold.place.timeouts)
+        request = hold.adapter.video_content(hold.operation, hold.place.target)
+        video = await self._stored(source, request, "video")
+        thumbnail = _THUMBNAILS.get(hold.attempt.dialect)
+        if thumbnail is None:
+            return [video]
+        try:
+            cover = replace(request, url=request.url + thumbnail)
+            return [video, await self._stored(source, cover, "thumbnail")]
+        except ProviderError:
+            return [video]  # nice to have; not worth a delay
+
+    async def _stored(self, source: Source, request: HttpRequest, role: str) -> MediaRow:
+        limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_THUMBNAIL, PICTURES)
+        try:
+            async with self._tools.media.draft(limit) as draft:
+                await source.fetch(request, draft)
+                mime = media_type(draft.head)
+                if mime not in allowed:
+                    raise ProviderError(ErrorKind.PROTOCOL, f"What came is not a {role}.")
+                stored = await draft.keep()
+        except OverLimitError as error:
+            raise ProviderError(ErrorKind.PROTOCOL, f"The {role} is larger than {limit} bytes.") from error
+        return MediaRow(
+            name=stored.name, role=role, mime=mime, size=stored.size, sha256=stored.sha256,
+            created_at=self._moves.clock.now(),
+        )  # fmt: skip
+
+
+def _charged(job: Job, attempt: Attempt) -> Job:
+    seconds = (job.output or {}).get("seconds") or 0.0
+    return replace(job, cost=attempt.cost, video_ms=round(seconds * 1000))

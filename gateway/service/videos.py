@@ -1,0 +1,270 @@
+"""The story of a video job as its owner lives it: accepted, looked at, listed, fetched, remixed, deleted.
+
+Accepting writes everything that is owed to the client in one transaction and touches no provider; making
+the video is the runner's business. All verbs read our own database only, and answer the same for a job that
+never was and for somebody else's.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.clock import ulid
+from gateway.config.snapshot import Caller, Route
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unprocessable
+from gateway.routing import video
+from gateway.service import job_states
+from gateway.service.first_frame import MAX_PICTURE
+from gateway.service.video_ports import VideoParts
+from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
+from gateway.service.video_routes import choose_route, complete
+from gateway.store import idempotency, jobs
+from gateway.store.engine import Transaction
+from gateway.store.idempotency import IdempotencyKey, Use
+from gateway.store.jobs import Job
+from gateway.store.media import OpenFile
+from gateway.store.media_rows import MediaRow
+
+RETRY_WINDOW = 600.0
+"""For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
+MAX_KEY = 255
+
+VIDEO, THUMBNAIL = "video", "thumbnail"
+VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """How a request came in: the route it was sent to, and what tells a repetition from a new wish.
+
+    `key` is the client's Idempotency-Key; `retries` is what the official clients count in
+    `x-stainless-retry-count`, the only trace of a repeated create (they send no key).
+    """
+
+    route: str
+    key: str | None = None
+    retries: int = 0
+
+
+class Content(Struct, frozen=True, kw_only=True):
+    """A stored file that is open for reading; whoever got it closes `file`."""
+
+    job: Job
+    row: MediaRow
+    file: OpenFile
+
+
+class Videos:
+    """All verbs on video jobs. One per process; holds no state of its own. `wake` rouses the runner."""
+
+    def __init__(self, parts: VideoParts, wake: Callable[[], None]) -> None:
+        self._parts = parts
+        self._wake = wake
+
+    async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
+        """A new job, or the one that this request, repeated, already made."""
+        fingerprint = wish.fingerprint()
+        known = await self._known(caller, fingerprint, origin)
+        if known is not None:
+            return known
+        snapshot = self._parts.snapshot()
+        route = choose_route(snapshot, caller, wish.ask.model)
+        ask = complete(snapshot, route, caller, wish.ask)
+        return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
+
+    async def remix(self, caller: Caller, job: str, prompt: str, origin: Origin) -> Job:
+        """A new job that starts from a finished one, at the target that made it."""
+        source = await self.get(caller, job)
+        made = source.attempts[-1] if source.attempts else None
+        if source.state != job_states.COMPLETED or made is None or made.operation is None:
+            raise Conflict(
+                f"The video `{job}` is {source.state}; only a completed one can be remixed.",
+                code="video_not_ready",
+                retry=False,
+            )
+        ask = replace(
+            ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
+            source=made.operation, link=None, inputs=(),
+        )  # fmt: skip
+        return await self.create(caller, Wish(ask=ask), origin)
+
+    async def get(self, caller: Caller, job: str) -> Job:
+        """One of the caller's jobs. Raises NotFound."""
+        async with self._parts.database.read() as transaction:
+            found = await jobs.get(transaction, caller.id, job)
+        if found is None:
+            raise _not_found()
+        return found
+
+    async def page(
+        self, caller: Caller, *, after: str | None, limit: int, newest_first: bool
+    ) -> tuple[Sequence[Job], bool]:
+        """Up to `limit` of the caller's jobs by creation, and whether there are more behind them."""
+        async with self._parts.database.read() as transaction:
+            found = await jobs.page(
+                transaction, caller.id, after=after, limit=limit + 1, newest_first=newest_first
+            )
+        return found[:limit], len(found) > limit
+
+    async def delete(self, caller: Caller, job: str) -> None:
+        """Forget a job and its files. One that still runs is cancelled, where its target can do that."""
+        names: list[str] = []
+        async with self._parts.database.write() as transaction:
+            found = await jobs.mark_deleted(transaction, caller.id, job, self._parts.clock.now())
+            if found is None:
+                raise _not_found()
+            if found.phase == job_states.DONE:
+                names = await jobs.purge(transaction, job)
+        await self._parts.media.remove(names)
+        self._wake()
+
+    async def content(self, caller: Caller, job: str, variant: str) -> Content:
+        """The finished bytes, open for reading. Raises NotFound, Conflict while they are not there yet."""
+        if variant not in VARIANTS:
+            allowed = ", ".join(VARIANTS)
+            raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
+        found = await self.get(caller, job)
+        _check_ready(found, self._parts.clock.now())
+        row = found.file(variant)
+        if row is None:
+            message = f"The video `{job}` has no {variant}."
+            raise NotFound(message, code="variant_unavailable", param="variant")
+        try:
+            return Content(job=found, row=row, file=await self._parts.media.open(row.name))
+        except FileNotFoundError as error:
+            raise _expired(found) from error
+
+    async def _known(self, caller: Caller, fingerprint: bytes, origin: Origin) -> Job | None:
+        """The job this request made before."""
+        if origin.key is None and origin.retries == 0:
+            return None
+        async with self._parts.database.read() as transaction:
+            if origin.key is not None:
+                use = await idempotency.find(transaction, _key(caller, origin))
+            else:
+                use = await self._alike(transaction, caller, fingerprint)
+        return None if use is None else await self._replay(caller, use, fingerprint)
+
+    async def _alike(self, transaction: Transaction, caller: Caller, fingerprint: bytes) -> Use | None:
+        since = self._parts.clock.now() - RETRY_WINDOW
+        job = await jobs.find_alike(transaction, caller.id, fingerprint, since)
+        return None if job is None else Use(job=job, fingerprint=fingerprint)
+
+    async def _replay(self, caller: Caller, use: Use, fingerprint: bytes) -> Job:
+        if use.fingerprint != fingerprint:
+            raise Unprocessable(
+                "This Idempotency-Key was used for another request; use a new key.", param="Idempotency-Key"
+            )
+        try:
+            return await self.get(caller, use.job)
+        except NotFound as error:
+            message = "This Idempotency-Key belongs to a video that was deleted; use a new key."
+            raise Conflict(message, param="Idempotency-Key", retry=False) from error
+
+    async def _admitted(
+        self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin, route: Route
+    ) -> Job:
+        """Reserve, write down, and give back what was reserved if somebody was faster."""
+        parts, lease = self._parts, f"video_{ulid(self._parts.clock.now())}"
+        ask = wanted(wish.ask)
+        try:
+            held = await parts.admission.admit(
+                caller,
+                video_ms=round(ask.seconds * 1000),
+                nano_dollars=video.dearest(video.eligible(route, ask), ask.seconds),
+                lease=lease,
+            )
+        except GatewayError:
+            known = await self._known(caller, fingerprint, origin)  # the limit may be used up by our own twin
+            if known is None:
+                raise
+            return known
+        job = self._job(caller, wish, fingerprint, lease)
+        use = None
+        try:
+            job = replace(job, held=held, media=await self._store(wish))
+            use = await self._write(caller, job, origin)
+        finally:
+            if use is None or use.job != job.id:
+                await parts.media.remove(row.name for row in job.media)
+                await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)
+        if use.job != job.id:
+            return await self._replay(caller, use, fingerprint)
+        parts.observe.job_accepted(job)
+        self._wake()
+        return job
+
+    async def _write(self, caller: Caller, job: Job, origin: Origin) -> Use:
+        """The one transaction: job, files, reservation and idempotency key, or none of them."""
+        use = Use(job=job.id, fingerprint=job.fingerprint)
+        async with self._parts.database.write() as transaction:
+            if origin.key is not None:
+                use = await idempotency.take(transaction, _key(caller, origin), use, job.created_at)
+            elif origin.retries:
+                use = await self._alike(transaction, caller, job.fingerprint) or use
+            if use.job == job.id:
+                await jobs.insert_job(transaction, job)
+        return use
+
+    async def _store(self, wish: Wish) -> Sequence[MediaRow]:
+        picture = wish.picture
+        if picture is None or picture.mime is None:
+            return ()
+        stored = await self._parts.media.write(picture.chunks(), MAX_PICTURE)
+        return (
+            MediaRow(
+                name=stored.name, role=FIRST_FRAME, mime=picture.mime, size=stored.size,
+                sha256=stored.sha256, created_at=self._parts.clock.now(),
+            ),
+        )  # fmt: skip
+
+    def _job(self, caller: Caller, wish: Wish, fingerprint: bytes, lease: str) -> Job:
+        now = self._parts.clock.now()
+        return Job(
+            id=f"video_{ulid(now)}",
+            caller=caller.id,
+            organisation=caller.organisation,
+            fingerprint=fingerprint,
+            model=wish.ask.model,
+            request=msgspec.to_builtins(wish.ask),
+            lease=lease,
+            held=None,
+            state=job_states.QUEUED,
+            phase=job_states.ACCEPTED,
+            warnings=[f"`{name[:64]}` is not a field of this call and was ignored" for name in wish.ignored],
+            created_at=now,
+            deadline_at=now + self._parts.figures.deadline,
+            due_at=now,
+        )
+
+
+def _key(caller: Caller, origin: Origin) -> IdempotencyKey:
+    """The client's key, with the quotes of the draft standard taken off. Raises InvalidRequest."""
+    key = (origin.key or "").strip().strip('"')
+    if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        raise InvalidRequest(
+            f"`Idempotency-Key` must hold 1 to {MAX_KEY} printable characters.", param="Idempotency-Key"
+        )
+    return IdempotencyKey(caller=caller.id, route=origin.route, key=key)
+
+
+def _check_ready(job: Job, now: float) -> None:
+    if job.state == job_states.FAILED:
+        raise NotFound(f"The video `{job.id}` failed, so it has no content.", code="result_unavailable")
+    if job.state != job_states.COMPLETED:
+        raise Conflict(
+            f"The video `{job.id}` is {job.state}; its content is there once it is completed.",
+            code="video_not_ready",
+            retry=False,
+        )
+    if job.expires_at is not None and job.expires_at <= now:
+        raise _expired(job)
+
+
+def _expired(job: Job) -> NotFound:
+    return NotFound(f"The content of the video `{job.id}` has expired.", code="expired")
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no video with this id.", code="video_not_found", param="video_id")

@@ -1,0 +1,117 @@
+"""A runner that is killed again and again loses no job, submits none twice, and charges none twice."""
+
+import asyncio
+import os
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import Unavailable
+from tests.servers import PostgresServer, postgres_server, running  # noqa: F401
+from tests.service.video_provider import Provider
+from tests.service.video_rig import ANN, Rig, rig, snapshot, target
+
+JOBS = 15
+KILLS = 5
+
+
+class Victim:
+    """The runner's process. It is killed at a random request of the provider's, before or after its effect."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.kills = 0
+        self._arguments = arguments
+        self._dice = random.Random(7)
+        self._process: asyncio.subprocess.Process | None = None
+        self._left = 1
+
+    async def live(self) -> None:
+        """Start it, and start it again whenever it has been killed."""
+        try:
+            while True:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "tests.service.runner_process", *self._arguments,
+                    stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+                )  # fmt: skip
+                await self._process.wait()
+                assert self._process.returncode == -9
+        finally:
+            if self._process is not None and self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+
+    def watch(self, _moment: str) -> None:
+        self._left -= 1
+        if self._left <= 0 and self.kills < KILLS and self._process and self._process.returncode is None:
+            self._left = self._dice.randint(2, 24)
+            self.kills += 1
+            self._process.kill()
+
+
+async def survive(r: Rig, one: Provider, arguments: list[str]) -> Counter[str]:
+    """Run JOBS jobs through KILLS kills; returns how they ended."""
+    jobs = [await r.create(prompt=f"Kite {number}") for number in range(JOBS)]
+    victim = Victim(arguments)
+    one.watch = victim.watch
+    living = asyncio.create_task(victim.live())
+    try:
+        ended = [await r.until(job, lambda found: found.phase == "done", seconds=40) for job in jobs]
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+    assert victim.kills == KILLS
+    begun = Counter({token.rpartition("-")[0]: count for token, count in one.accepted.items()})
+    assert set(begun.values()) == {1}, "a video was begun twice"
+    assert begun.total() == one.accepted.total() <= JOBS
+    completed = [job.id for job in ended if job.state == "completed"]
+    charged = await r.rows("select source from ledger")
+    assert sorted(row.source for row in charged) == sorted(completed)
+    files = {row.name for job in ended for row in job.media}
+    assert len(files) == len(completed)
+    return Counter(job.error["code"] if job.error else job.state for job in ended)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_every_job_is_completed_where_the_provider_recognises_repeats(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/jobs.db"
+    if engine == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.create_database()
+    async with Provider(polls=2, deduplicates=True) as one:
+        config = snapshot(target("one", one.url, repeats=True))
+        async with rig(tmp_path, config, url=url, running=False) as r:
+            ends = await survive(r, one, [url, str(tmp_path), one.url, "repeats"])
+    assert ends == {"completed": JOBS}
+
+
+async def test_a_doubtful_submit_is_parked_and_never_made_again_at_any_other_provider(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/jobs.db"
+    async with Provider(polls=2) as one:
+        config = snapshot(target("one", one.url))
+        async with rig(tmp_path, config, url=url, running=False) as r:
+            ends = await survive(r, one, [url, str(tmp_path), one.url, "blind"])
+    assert set(ends) <= {"completed", "submit_uncertain"}
+    assert ends["submit_uncertain"] >= 1
+
+
+async def test_a_database_that_is_killed_costs_only_time(tmp_path: Path) -> None:
+    with running(PostgresServer) as server:
+        url = server.create_database()
+        async with Provider(polls=2, deduplicates=True) as one:
+            config = snapshot(target("one", one.url, repeats=True))
+            async with rig(tmp_path, config, url=url, lease=1.0, renew=0.3) as r:
+                jobs = [await r.create(prompt=f"Kite {number}") for number in range(JOBS)]
+                await r.until(jobs[0], lambda found: found.state == "in_progress")
+                await asyncio.to_thread(server.kill9)
+                with pytest.raises(Unavailable):
+                    await r.videos.get(ANN, jobs[0].id)
+                await asyncio.to_thread(server.start)
+                ended = [await r.until(job, lambda found: found.phase == "done", seconds=30) for job in jobs]
+                assert {job.state for job in ended} == {"completed"}
+                assert len(await r.rows("select * from ledger")) == JOBS
+            assert sorted(one.accepted.values()) == [1] * JOBS

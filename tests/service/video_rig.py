@@ -1,0 +1,181 @@
+"""Puts the video stories together on a database, with the real transport and providers of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.config.snapshot import (
+    NANO,
+    Caller,
+    HealthRule,
+    Price,
+    Retries,
+    Route,
+    RouteTarget,
+    Snapshot,
+    Timeouts,
+    VideoLimits,
+)
+from gateway.errors import LimitExceeded
+from gateway.service.runner import Runner
+from gateway.service.video_ports import Figures, Observe, VideoParts
+from gateway.service.video_request import VIDEOS, Wish, read
+from gateway.service.video_submit import Tools
+from gateway.service.videos import Origin, Videos
+from gateway.store.engine import Database
+from gateway.store.jobs import Attempt, Job
+from gateway.store.media import MediaStore
+from gateway.store.migrate import migrate
+from gateway.transport.client import Upstream
+from providers.types import Target
+from providers.video import VIDEO, VIDEO_CANCEL
+
+ANN = Caller(id="ann", name="ann", organisation="acme")
+BOB = Caller(id="bob", name="bob")
+QUICK = Timeouts(connect=1.0, headers=2.0, silence=2.0)
+
+
+def target(
+    name: str, url: str, *, model: str = "m", price: float | None = 0.1, repeats: bool = False, **limits: Any
+) -> RouteTarget:
+    """A video target `name/model` at a provider's address; `price` in USD per second."""
+    return RouteTarget(
+        id=f"{name}/{model}",
+        target=Target(
+            provider=name, dialect="openai", base_url=f"{url}/v1", model=model,
+            rules={"idempotent_submit": True} if repeats else {},
+        ),
+        price=None if price is None else Price(per_second=round(price * NANO)),
+        timeouts=QUICK,
+        health=HealthRule(),
+        video=VideoLimits(**limits) if limits else None,
+    )  # fmt: skip
+
+
+def snapshot(*targets: RouteTarget, policy: str = "in_order", model: str = "sora-2", **more: Any) -> Snapshot:
+    """A configuration with one video model."""
+    route = Route(
+        model=model, kind="video", policy=policy, targets=targets, retries=Retries(), timeouts=QUICK
+    )
+    return Snapshot(etag="1", generation=1, routes={model: route}, keys=[], limits={}, **more)
+
+
+@dataclass
+class Door:
+    """An admission that keeps books: what is held, and what was settled, by lease."""
+
+    room: int = 10**9
+    held: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    async def admit(self, caller: Caller, *, video_ms: int, nano_dollars: int | None, lease: str) -> Any:
+        await asyncio.sleep(0)
+        if len(self.held) >= self.room:
+            raise LimitExceeded("enough")
+        self.held[lease] = video_ms
+        return {"caller": caller.id, "video_ms": video_ms, "nano_dollars": nano_dollars}
+
+    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
+        assert held["video_ms"] > 0
+        if self.held.pop(lease, None) is not None:
+            self.settled[lease] = (video_ms, nano_dollars)
+
+
+@dataclass
+class Notes(Observe):
+    """Everything that was observed."""
+
+    accepted: list[Job] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    finished: list[Job] = field(default_factory=list)
+
+    def job_accepted(self, job: Job) -> None:
+        self.accepted.append(job)
+
+    def job_attempt(self, job: Job, attempt: Attempt) -> None:
+        assert attempt in job.attempts
+        self.attempts.append(attempt)
+
+    def job_finished(self, job: Job) -> None:
+        self.finished.append(job)
+
+
+@dataclass
+class Rig:
+    """The stories, and what they stand on."""
+
+    videos: Videos
+    runner: Runner
+    parts: VideoParts
+    door: Door
+    notes: Notes
+    config: dict[str, Snapshot]
+
+    async def create(
+        self, caller: Caller = ANN, *, key: str | None = None, retries: int = 0, **fields: Any
+    ) -> Job:
+        """A job from fields as a client writes them."""
+        return await self.videos.create(
+            caller, wish(**fields), Origin(route="videos", key=key, retries=retries)
+        )
+
+    async def until(self, job: Job, holds: Callable[[Job], bool], seconds: float = 15.0) -> Job:
+        """The job, once something holds of it."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.videos.get(ANN, job.id)
+                if holds(found):
+                    return found
+                await asyncio.sleep(0.02)
+
+    async def over(self, job: Job, seconds: float = 15.0) -> Job:
+        """The job, once it is completed or failed."""
+        return await self.until(job, lambda one: one.state in ("completed", "failed"), seconds)
+
+    async def rows(self, sql: str) -> Sequence[Any]:
+        """What the database itself says."""
+        async with self.parts.database.read() as transaction:
+            return (await transaction.exec_driver_sql(sql)).all()
+
+
+def wish(**fields: Any) -> Wish:
+    """What `POST /v1/videos` makes of these fields."""
+    return read(VIDEOS, {"model": "sora-2", "prompt": "A red kite", **fields})
+
+
+@asynccontextmanager
+async def rig(
+    folder: Path, config: Snapshot, *, url: str = "", running: bool = True, **figures: Any
+) -> AsyncIterator[Rig]:
+    """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
+    media = MediaStore(folder / "media")
+    database = Database(url or f"sqlite+aiosqlite:///{folder}/jobs.db")
+    await migrate(database)
+    door, notes, configs = Door(), Notes(), {"now": config}
+    parts = VideoParts(
+        database=database, media=media, snapshot=lambda: configs["now"], admission=door,
+        observe=notes, figures=Figures(**{"poll": 0.05, **figures}),
+    )  # fmt: skip
+    upstream = Upstream()
+    tools = tools_of(upstream, parts)
+    runner = Runner(parts, tools)
+    task = asyncio.create_task(runner.run()) if running else None
+    try:
+        yield Rig(Videos(parts, runner.wake), runner, parts, door, notes, configs)
+    finally:
+        await runner.stop(grace=5.0)
+        if task is not None:
+            await task
+        await upstream.close()
+        await database.close()
+
+
+def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] = VIDEO) -> Tools:
+    """The tools of a runner with dice that always show the same."""
+    return Tools(
+        upstream=upstream, adapters=adapters, cancels=VIDEO_CANCEL, snapshot=parts.snapshot, media=parts.media,
+        dice=lambda: 0.5,
+    )  # fmt: skip
