@@ -1,0 +1,111 @@
+-- Reserves in every dimension or in none, and remembers it in the lease's record.
+-- Answers {what, index, wait}, then `remaining` and `reset` of each dimension. What: 1 granted, 0 refused by
+-- the dimension with that index (wait -1: it never can be), 2 the budget with that index must be seeded.
+local GRANTED, REFUSED, SEED, NEVER = 1, 0, 2, -1
+
+local record = redis.call('GET', KEYS[1])
+if record == '' then return { REFUSED, 0, 0 } end
+if record then return cmsgpack.unpack(record).answer end
+local now = clock()
+
+-- Each kind of counter: `look` at it, `wait` for room, `take` the cost and tell the bucket, time to `reset`.
+local window = { look = look_at_window }
+
+function window.wait(counter, key, dimension, excess)
+  local found, freed, bucket = buckets_of(key), 0, counter.last
+  table.sort(found, function(a, b) return a.bucket < b.bucket end)
+  for _, entry in ipairs(found) do
+    freed, bucket = freed + entry.amount, entry.bucket
+    if freed >= excess then break end
+  end
+  return bucket_leaves(dimension, bucket) - now
+end
+
+function window.take(counter, key, dimension)
+  book_in_window(key, dimension, counter, dimension[COST])
+  return counter.current
+end
+
+function window.reset(counter, _, dimension)
+  return bucket_leaves(dimension, counter.last) - now
+end
+
+-- A sorted set of open leases by when they end by themselves.
+local slots = {}
+
+function slots.look(key)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  return { used = redis.call('ZCARD', key) }
+end
+
+function slots.wait(_, key)
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  return math.min(SLOT_RETRY_MS, tonumber(first[2]) - now)
+end
+
+function slots.take(counter, key)
+  redis.call('ZADD', key, now + LEASE_MS, KEYS[1])
+  redis.call('PEXPIRE', key, LEASE_MS)
+  counter.used, counter.taken = counter.used + 1, true
+  return 0
+end
+
+function slots.reset(counter, key)
+  if counter.taken then return LEASE_MS end
+  return tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]) - now
+end
+
+-- A hash of what was `spent` and what is `held`; without the former the ledger has not been asked yet.
+local budget = {}
+
+function budget.look(key)
+  local state = redis.call('HMGET', key, 'spent', 'held')
+  return { used = state[1] and tonumber(state[1]) + (tonumber(state[2]) or 0) }
+end
+
+function budget.wait(_, _, dimension)
+  return math.ceil(dimension[WINDOW] * 1000)
+end
+
+function budget.take(counter, key, dimension)
+  redis.call('HINCRBY', key, 'held', dimension[COST])
+  counter.used = counter.used + dimension[COST]
+  return 0
+end
+
+budget.reset = budget.wait
+
+local kinds = { window = window, concurrent = slots, budget = budget }
+local dimensions, counters = cmsgpack.unpack(ARGV[2]), {}
+local denied, wait = nil, 0
+for i, dimension in ipairs(dimensions) do
+  local key, kind = KEYS[i + 1], kinds[dimension[KIND]]
+  local counter = kind.look(key, dimension, now)
+  if not counter.used then return { SEED, i - 1, 0 } end
+  counters[i] = counter
+  local excess = counter.used + dimension[COST] - dimension[LIMIT]
+  if dimension[COST] > 0 and excess > 0 then
+    denied = denied or i - 1
+    if dimension[COST] > dimension[LIMIT] then
+      wait = NEVER
+    elseif wait ~= NEVER then
+      wait = math.max(wait, kind.wait(counter, key, dimension, excess))
+    end
+  end
+end
+
+local answer = { denied and REFUSED or GRANTED, denied or 0, wait }
+local costs, buckets = {}, {}
+for i, dimension in ipairs(dimensions) do
+  local key, kind, counter = KEYS[i + 1], kinds[dimension[KIND]], counters[i]
+  if not denied then
+    costs[i] = dimension[COST]
+    buckets[i] = dimension[COST] > 0 and kind.take(counter, key, dimension) or 0
+  end
+  answer[#answer + 1] = dimension[LIMIT] - counter.used
+  answer[#answer + 1] = counter.used > 0 and kind.reset(counter, key, dimension) or 0
+end
+if not denied then
+  redis.call('SET', KEYS[1], cmsgpack.pack({ answer = answer, costs = costs, buckets = buckets }), 'PX', RECORD_MS)
+end
+return answer

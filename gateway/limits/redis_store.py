@@ -1,0 +1,245 @@
+"""The limiter of a fleet: one Redis counts for every process, and a process alone knows what to do without it.
+
+Theory of operation. `acquire`, `settle` and `renew` are one script call each on the shared connection. Three
+failures in a row open a breaker: from then on nobody waits for Redis, and `alone.py` decides. In the
+background Redis is asked once a second; when it answers, what could not be settled meanwhile is settled, and
+only then the breaker closes.
+
+A call without an answer may have been carried out, and nothing is undone by guessing. A lease that went on
+regardless is settled in Redis when it ends, with what it used: right if Redis had granted it, and if Redis
+never heard of it, it is booked as used now. A lease that was refused is settled with nothing. What waits to
+be settled is bounded; beyond the bound the oldest is forgotten: its slot and its windows end by themselves,
+its money stays held until the ledger is reconciled.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from gateway.limits.alone import Alone
+from gateway.limits.connection import Connection, RefusedError, Reply, Script, StoreError, Word
+from gateway.limits.counters import LEASE_MS, RECORD_MS, SLOT_RETRY_MS
+from gateway.limits.memory import SETTLED_MS, MemoryLimiter
+from gateway.limits.rules import Dimension, Verdict
+
+FAILURES = 3
+"""So many calls in a row without success open the breaker."""
+
+PROBE_SECONDS = 1.0
+"""How often Redis is asked whether it is back."""
+
+OWED_MOST = 10_000
+"""How many leases may wait to be settled when Redis is back."""
+
+_BATCH = 100
+_GRANTED, _SEED, _NEVER = 1, 2, -1
+
+_SHARED_WITH_LUA = {
+    "LEASE_MS": LEASE_MS,
+    "RECORD_MS": RECORD_MS,
+    "SETTLED_MS": SETTLED_MS,
+    "SLOT_RETRY_MS": SLOT_RETRY_MS,
+}
+
+Owed: TypeAlias = tuple[str, Sequence[Dimension], Sequence[int]]
+
+_log = logging.getLogger("fairlead.limits")
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def script(name: str) -> Script:
+    """A script that lies beside this module, with the constants it has in common with the code."""
+    here = Path(__file__).parent
+    lines = [f"local {word} = {value}\n" for word, value in _SHARED_WITH_LUA.items()]
+    return Script("".join(lines) + (here / "shared.lua").read_text() + (here / f"{name}.lua").read_text())
+
+
+class RedisLimiter:
+    """Implements `rules.Limiter` on one Redis, for as many processes as like.
+
+    `on_error` is asked in each outage: local, open or closed. `replicas` is the number of processes that
+    share each limit without Redis. `server_clock`, in milliseconds, stands in for the server's own in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        fallback: MemoryLimiter,
+        on_error: Callable[[], str],
+        *,
+        replicas: int = 1,
+        server_clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._redis = Connection(url)
+        self._alone = Alone(fallback, on_error, replicas)
+        self._server_clock = server_clock
+        self._acquire, self._settle, self._renew = script("acquire"), script("settle"), script("renew")
+        self._failures = 0
+        self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
+        self._mending: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def unsettled(self) -> int:
+        """How many leases wait to be settled when Redis is back."""
+        return len(self._owed)
+
+    async def acquire(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
+        """See `rules.Limiter`. Raises Unavailable when Redis is away and `on_error` is `closed`."""
+        if not dimensions:
+            return Verdict(allowed=True, backend="redis")
+        if self._failures >= FAILURES:
+            return await self._alone.acquire(lease, dimensions)
+        try:
+            reply = await self._redis.call(self._command(self._acquire, lease, dimensions), self._acquire)
+        except StoreError as error:
+            self._failed(error)
+            return await self._in_doubt(lease, dimensions)
+        except asyncio.CancelledError:
+            self._book(lease, dimensions, [0] * len(dimensions))  # what nobody was given nobody settles
+            raise
+        self._answered()
+        verdict = _verdict(reply)
+        self._alone.remember(dimensions, verdict)
+        return verdict
+
+    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+        """See `rules.Limiter`. Does not wait for the answer."""
+        await self._alone.settle(lease, dimensions, actuals)
+        if dimensions:
+            self._book(lease, dimensions, actuals)
+
+    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
+        """See `rules.Limiter`. What gets lost is made good by the next renewal."""
+        await self._alone.renew(lease, dimensions)
+        if dimensions and self._failures < FAILURES:
+            with contextlib.suppress(StoreError):
+                await self._redis.call(self._command(self._renew, lease, dimensions), self._renew)
+
+    async def seed(self, dimension: Dimension, spent: int) -> None:
+        """See `rules.Limiter`."""
+        if self._failures < FAILURES:
+            life = math.ceil(dimension.window * 1000) + RECORD_MS
+            try:
+                await self._redis.call(("HSETNX", dimension.key, "spent", spent))
+                await self._redis.call(("PEXPIRE", dimension.key, life))
+            except StoreError as error:
+                self._failed(error)
+            else:
+                return
+        await self._alone.seed(dimension, spent)
+
+    async def close(self) -> None:
+        """Let go of the connection, once what was sent is answered."""
+        self._closed = True
+        if self._mending is not None:
+            self._mending.cancel()
+        with contextlib.suppress(StoreError):
+            await self._redis.call(("PING",))
+        await self._redis.close()
+
+    async def _in_doubt(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
+        """Decide alone about a lease that Redis may have granted without being able to say so."""
+        refused = True
+        try:
+            verdict = await self._alone.acquire(lease, dimensions)
+            refused = verdict.denied is not None
+        finally:
+            if refused:
+                self._book(lease, dimensions, [0] * len(dimensions))
+        return verdict
+
+    def _command(
+        self, script: Script, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int] = ()
+    ) -> tuple[Word, ...]:
+        place = dimensions[0].key.partition("}")[0]  # the part of every key that a cluster places it by
+        keys = [dimension.key for dimension in dimensions]
+        now = "" if self._server_clock is None else self._server_clock()
+        record = f"{place}}}:l:{lease}"
+        asked = _pack([(d.kind, d.limit, d.cost, d.window, d.buckets) for d in dimensions])
+        return "EVALSHA", script.sha, len(keys) + 1, record, *keys, now, asked, _pack(actuals)
+
+    def _book(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+        """Settle in Redis, now or when it is back."""
+        owed = (lease, dimensions, actuals)
+        if self._failures < FAILURES:
+            self._post(owed)
+        else:
+            self._owe(owed)
+
+    def _post(self, owed: Owed) -> None:
+        self._redis.post(self._command(self._settle, *owed), self._settle, partial(self._not_settled, owed))
+
+    def _not_settled(self, owed: Owed, error: StoreError) -> None:
+        if isinstance(error, RefusedError):
+            _log.error("Redis refused to settle a lease: %s", error)
+        else:
+            self._owe(owed)
+
+    def _owe(self, owed: Owed) -> None:
+        self._owed.append(owed)
+        self._mend()
+
+    def _failed(self, error: StoreError) -> None:
+        self._failures += 1
+        if self._failures == FAILURES:
+            _log.error(
+                "Redis at %s failed %d times in a row (%s): requests go on without it, mode %s",
+                self._redis.address,
+                FAILURES,
+                error,
+                self._alone.mode(),
+            )
+            self._mend()
+
+    def _answered(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._alone.forget()
+
+    def _mend(self) -> None:
+        if not self._closed and (self._mending is None or self._mending.done()):
+            self._mending = asyncio.create_task(self._repair())
+
+    async def _repair(self) -> None:
+        """Ask until Redis answers, then settle what is owed."""
+        pause = PROBE_SECONDS if self._failures >= FAILURES else 0.0
+        while True:
+            await asyncio.sleep(pause)
+            pause = PROBE_SECONDS
+            try:
+                await self._redis.call(("PING",))
+                while self._owed:
+                    for _ in range(min(_BATCH, len(self._owed))):
+                        self._post(self._owed.popleft())
+                    await self._redis.call(("PING",))  # answered after them all
+            except StoreError:
+                continue
+            if self._failures >= FAILURES:
+                _log.warning("Redis at %s answers again", self._redis.address)
+            return self._answered()
+
+
+def _verdict(reply: Reply) -> Verdict:
+    what, index, wait = reply[:3]
+    if what == _SEED:
+        return Verdict(allowed=False, seed=index, backend="redis")
+    remaining, reset = reply[3::2], [milliseconds / 1000 for milliseconds in reply[4::2]]
+    if what == _GRANTED:
+        return Verdict(allowed=True, remaining=remaining, reset=reset, backend="redis")
+    return Verdict(
+        allowed=False,
+        remaining=remaining,
+        reset=reset,
+        denied=index,
+        retry_after=None if wait == _NEVER else wait / 1000,
+        backend="redis",
+    )

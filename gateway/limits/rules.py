@@ -1,0 +1,305 @@
+"""What a limit is, as values. Pure: no clock, no store.
+
+A request takes a *lease* on every dimension it counts in, all or none, before it starts, and settles the
+lease with what was really used. Three kinds of dimension:
+
+* `window`: a sliding window cut into `buckets` and counted over one bucket more, so that *no* trailing
+  window ever holds more than the limit; at most 1/buckets of it goes unused.
+* `concurrent`: leases that are open now; one that is not renewed ends by itself.
+* `budget`: money in a calendar period; `spent` and `held` are kept apart, and a budget the store has never
+  heard of must be seeded from the ledger before anything is admitted.
+
+Amounts are whole numbers: requests, tokens, milliseconds of video, nano-dollars.
+
+Keys look like `gw:{acme}:w:key:team-a:tokens:minute`. The braces hold the organisation (else the key's id):
+it is the part Redis Cluster places keys by, so that everything one request touches lies on one node.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+from msgspec import Struct, structs
+
+from gateway.config.snapshot import Caller, LimitRule
+from gateway.errors import GatewayError, InvalidRequest, LimitExceeded
+from gateway.limits import words
+from gateway.limits.periods import SECONDS, Period, period
+
+WINDOW = "window"
+CONCURRENT = "concurrent"
+BUDGET = "budget"
+
+BUCKETS: Mapping[str, int] = {"minute": 60, "hour": 60, "day": 48, "month": 60}
+"""Into how many pieces a window is cut; each divides its window into whole milliseconds."""
+
+LEASE_SECONDS = 60.0
+"""How long a lease lives without renewal: what a killed process holds is free again after this."""
+
+RECORD_SECONDS = 86_400.0
+"""How long what a lease reserved is remembered, so that another process can settle it."""
+
+SETTLED_SECONDS = 120.0
+"""How long a settled lease is remembered, so that settling it again does nothing."""
+
+
+class Dimension(Struct, frozen=True, kw_only=True):
+    """One thing a request counts in. `key` names the counter, `cost` is what the request reserves.
+
+    `name` is the word of the routing file (requests, tokens, ...). `window` is in seconds (for a budget:
+    seconds until the period ends, for retry advice). `scope` is where it comes from, `key` for instance.
+    `since` is when a budget's period began, in Unix seconds: what the ledger is summed from to seed it.
+    `per` is the word the window was written with, empty for `concurrent`, whose cost is always one.
+    A cost of zero is never refused.
+    """
+
+    name: str
+    kind: str
+    key: str
+    limit: int
+    cost: int
+    window: float = 0.0
+    buckets: int = 1
+    scope: str = "key"
+    since: float = 0.0
+    per: str = ""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """A limiter's answer.
+
+    `remaining` and `reset` (seconds until the dimension is whole again) stand in the order of the asked
+    dimensions. On a refusal `denied` is the index of the first dimension in the way and `retry_after` the
+    seconds until asking again can succeed, None when it never can. `seed` is the index of a budget that
+    must be seeded first. `backend` says who decided: redis, local, or open.
+    """
+
+    allowed: bool
+    remaining: Sequence[int] = ()
+    reset: Sequence[float] = ()
+    denied: int | None = None
+    retry_after: float | None = None
+    seed: int | None = None
+    backend: str = "local"
+
+
+class Limiter(Protocol):
+    """What every limiter does. `lease` is an id the caller makes; all calls with it are idempotent."""
+
+    async def acquire(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
+        """Check every dimension and reserve in all or in none. A lease asked for twice is granted once."""
+
+    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+        """Book what was really used instead of what was reserved. Never raises; a second call does nothing.
+
+        Any process may settle. A lease the store does not know (it was lost, or granted while the store was
+        away) is booked as used now. What exceeds the reservation is booked now, and may pass the limit.
+        """
+
+    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
+        """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises."""
+
+    async def seed(self, dimension: Dimension, spent: int) -> None:
+        """Tell the store what a budget's ledger says, unless it knows by now."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Costs(Struct, frozen=True, kw_only=True):
+    """What one request reserves, or has really used.
+
+    Money in nano-dollars, video in milliseconds; `concurrent` is 1 for what holds a slot while it runs.
+    """
+
+    requests: int = 1
+    tokens: int = 0
+    nano_dollars: int = 0
+    video_ms: int = 0
+    concurrent: int = 1
+
+
+class _Measure(NamedTuple):
+    kind: str
+    letter: str  # the kind, in keys
+
+
+_MEASURES: Mapping[str, _Measure] = {
+    "requests": _Measure(WINDOW, "w"),
+    "tokens": _Measure(WINDOW, "w"),
+    "video_seconds": _Measure(WINDOW, "w"),
+    "dollars": _Measure(BUDGET, "b"),
+    "concurrent": _Measure(CONCURRENT, "c"),
+}
+
+
+class Template:
+    """A caller's limits, prepared once: `dimensions` is called for every request.
+
+    Of two rules for the same dimension and window the tighter one holds.
+    """
+
+    __slots__ = ("_budgets", "_flat", "_periods")
+
+    def __init__(self, caller: Caller) -> None:
+        rules: dict[tuple[str, str], LimitRule] = {}
+        for rule in caller.limits:
+            known = rules.setdefault((rule.dimension, rule.per), rule)
+            if rule.limit < known.limit:
+                rules[rule.dimension, rule.per] = rule
+        made = [_dimension(caller, rule) for rule in rules.values()]
+        self._flat = [dimension for dimension in made if dimension.kind != BUDGET]
+        self._budgets = [dimension for dimension in made if dimension.kind == BUDGET]
+        self._periods: dict[str, Period] = {}
+
+    def dimensions(self, costs: Costs, now: float) -> tuple[Dimension, ...]:
+        """What this request counts in; what it costs nothing in is left out. `now` is in Unix seconds."""
+        found: list[Dimension] = []
+        told = _by_name(costs)
+        for dimension in self._flat:
+            cost = told[dimension.name]
+            if cost == dimension.cost:
+                found += (dimension,)
+            elif cost:
+                found += (structs.replace(dimension, cost=cost),)
+        if costs.nano_dollars:
+            found += [self._budget(dimension, costs.nano_dollars, now) for dimension in self._budgets]
+        return tuple(found)
+
+    def _budget(self, dimension: Dimension, cost: int, now: float) -> Dimension:
+        current = self._periods.get(dimension.per)
+        if current is None or not current.start <= now < current.end:
+            current = self._periods[dimension.per] = period(dimension.per, now)
+        key = f"{dimension.key}:{current.name}"
+        return structs.replace(dimension, key=key, cost=cost, window=current.end - now, since=current.start)
+
+
+def _dimension(caller: Caller, rule: LimitRule) -> Dimension:
+    measure = _MEASURES[rule.dimension]
+    tag = quote(caller.organisation or caller.id, safe=" :@")
+    key = f"gw:{{{tag}}}:{measure.letter}:key:{caller.id}"
+    if measure.kind != CONCURRENT:
+        key += f":{rule.dimension}:{rule.per}"
+    return Dimension(
+        name=rule.dimension,
+        kind=measure.kind,
+        key=key,
+        limit=rule.limit,
+        cost=1,
+        window=float(SECONDS.get(rule.per, 0)),
+        buckets=BUCKETS.get(rule.per, 1),
+        per=rule.per,
+    )
+
+
+def amounts(dimensions: Sequence[Dimension], costs: Costs) -> list[int]:
+    """The costs in the order of the dimensions: what `settle` wants."""
+    told = _by_name(costs)
+    return [told[dimension.name] for dimension in dimensions]
+
+
+def _by_name(costs: Costs) -> dict[str, int]:
+    return {
+        "requests": costs.requests,
+        "tokens": costs.tokens,
+        "video_seconds": costs.video_ms,
+        "dollars": costs.nano_dollars,
+        "concurrent": costs.concurrent,
+    }
+
+
+_OPENAI = tuple(
+    (
+        name,
+        f"x-ratelimit-limit-{name}".encode(),
+        f"x-ratelimit-remaining-{name}".encode(),
+        f"x-ratelimit-reset-{name}".encode(),
+    )
+    for name in ("requests", "tokens")
+)
+
+
+def headers(dimensions: Sequence[Dimension], verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """What every answer says about the limits: OpenAI's six fields, the IETF draft's two, and when to retry.
+
+    Of several limits on requests (or tokens) OpenAI's fields show the one with the least left. Nothing is
+    said where nobody counted. Bytes and few calls, because this is written on every answer.
+    """
+    told: list[tuple[bytes, bytes]] = []
+    tightest: dict[str, tuple[int, int, float]] = {}
+    policies = standings = b""
+    soonest = verdict.retry_after
+    for dimension, remaining, reset in zip(dimensions, verdict.remaining, verdict.reset, strict=False):
+        name, left = dimension.name, remaining if remaining > 0 else 0  # noqa: FURB136 - max() is a call
+        item = words.item(name, dimension.limit, dimension.per)
+        policies += item.policy
+        standings += b"%b%d" % (item.begins, left // item.scale)
+        if item.timed:
+            standings += b";t=%d" % -(-(reset if soonest is None or reset < soonest else soonest) // 1)
+        if name not in tightest or left < tightest[name][1]:
+            tightest[name] = (dimension.limit, left, reset)
+    for name, limit, remains, resets in _OPENAI:
+        if name in tightest:
+            most, left, reset = tightest[name]
+            told += (
+                (limit, b"%d" % most),
+                (remains, b"%d" % left),
+                (resets, words.duration(reset).encode()),
+            )
+    if policies:
+        told += ((b"ratelimit-policy", policies[:-2]), (b"ratelimit", standings[2:]))
+    if not verdict.allowed and soonest is not None:
+        told.append((b"retry-after", b"%d" % math.ceil(soonest)))
+        told.append((b"retry-after-ms", b"%d" % math.ceil(soonest * 1000)))
+    return told
+
+
+def refusal(dimensions: Sequence[Dimension], verdict: Verdict) -> GatewayError:
+    """The error for a verdict that refused: which limit, how large, and when to come back.
+
+    A request larger than a limit is told so with a 400: waiting would never help. A budget that is used up
+    is the telling cause when several limits are in the way, and tells clients not to repeat the call.
+    """
+    for dimension in dimensions:
+        if dimension.cost > dimension.limit:
+            return _never(dimension)
+    standing = list(zip(dimensions, verdict.remaining, strict=False))
+    blocking = [pair for pair in standing if pair[0].cost > pair[1]]
+    budget = next((pair for pair in blocking if pair[0].kind == BUDGET), None)
+    retry_after = 1.0 if verdict.retry_after is None else verdict.retry_after
+    told = {name.decode(): value.decode() for name, value in headers(dimensions, verdict)}
+    if budget is not None:
+        return _out_of_budget(*budget, retry_after, told)
+    dimension = dimensions[verdict.denied or 0]
+    most = words.limit(dimension.name, dimension.limit, dimension.per)
+    return LimitExceeded(
+        f"Rate limit reached: this key may use {most}. Try again in {words.wait(retry_after)}.",
+        retry_after=retry_after,
+        headers=told,
+    )
+
+
+def _never(dimension: Dimension) -> InvalidRequest:
+    needs = words.amount(dimension.name, dimension.cost)
+    most = words.limit(dimension.name, dimension.limit, dimension.per)
+    return InvalidRequest(
+        f"This request may need {needs}, more than this key's whole limit of {most}, so it can never be "
+        "admitted. Ask for less (a shorter input, a lower max_completion_tokens, a shorter video), or have "
+        "the limit raised.",
+        code="request_exceeds_limit",
+    )
+
+
+def _out_of_budget(dimension: Dimension, left: int, wait: float, told: Mapping[str, str]) -> LimitExceeded:
+    error = LimitExceeded(
+        f"The budget of this key, {words.limit(dimension.name, dimension.limit, dimension.per)}, has "
+        f"{words.amount(dimension.name, max(0, left))} left; this request may cost "
+        f"{words.amount(dimension.name, dimension.cost)}. A new budget begins in {words.wait(wait)}.",
+        code="insufficient_quota",
+        retry_after=wait,
+        retry=False,
+        headers=told,
+    )
+    error.type = "insufficient_quota"
+    return error

@@ -1,0 +1,1 @@
+"""Tests of the limiters, against real Redis servers."""
