@@ -114,7 +114,9 @@ class Conflict(GatewayError):
 
 
 class LimitExceeded(GatewayError):
-    """One of the key's own limits was reached; nothing was used up by asking."""
+    """One of the key's own limits was reached; nothing was used up by asking. `dimension` says of what."""
+
+    dimension = ""
 
     status = 429
     type = "rate_limit_error"

@@ -14,8 +14,9 @@ def bearer(target: Target) -> dict[str, str]:
 
     Raises AUTHENTICATION as `secret_part` does.
     """
-    key = _key(target)
-    return {"authorization": f"Bearer {key}"} if key else {}
+    if not target.credential:
+        return {}
+    return {"authorization": f"Bearer {secret_part(target, 'api_key')}"}
 
 
 def key_header(target: Target, name: str) -> dict[str, str]:
@@ -33,15 +34,17 @@ def secret_part(target: Target, part: str) -> str:
     Raises AUTHENTICATION when the part is missing or cannot be sent in a header.
     """
     credential = target.credential
-    parts = {"api_key": credential} if credential is None or isinstance(credential, Secret) else credential
-    secret = parts.get(part)
-    if not secret:
+    if credential is None or isinstance(credential, Secret):
+        secret = credential if part == "api_key" else None
+    else:
+        secret = credential.get(part)
+    value = "" if secret is None else secret.reveal()
+    if not value:
         raise ProviderError(
             ErrorKind.AUTHENTICATION,
             f"Provider {target.provider!r} has no credential part {part!r}: set it in the provider's `key`.",
             sent=False,
         )
-    value = secret.reveal()
     if _UNSENDABLE.search(value):
         raise ProviderError(
             ErrorKind.AUTHENTICATION,

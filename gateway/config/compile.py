@@ -29,14 +29,15 @@ class Source(NamedTuple):
     generation: int = 1
 
 
-def compile_config(source: Source, data: Catalogue | None = None) -> Snapshot:
+def compile_config(source: Source, data: Catalogue | None = None, vault: Vault | None = None) -> Snapshot:
     """The snapshot of a routing file. Raises ConfigError with all of its problems.
 
-    Reads the environment and the secret files that the text names; asks nobody over a network.
+    Reads the environment and the secret files that the text names, or asks `vault` for them; asks nobody over
+    a network.
     """
     draft = load(source.text, source.file)
     data = data or catalogue()
-    vault = Vault(source.environment)
+    vault = vault or Vault(source.environment)
     rows = provider_rows(draft, data, vault)
     broken = draft.names("providers") - rows.keys()
     listed = prices.PriceList(data.prices, source.now)

@@ -1,14 +1,30 @@
 """Settings of the process: from the environment only, read once at the start."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from gateway.config.problems import ConfigError, ConfigProblem
 from providers.types import Secret
 
 DEFAULT_CONFIG = Path("config/fairlead.yaml")
+
+_FORMS: Mapping[str, tuple[str, str]] = {
+    # variable: what its value must look like, for us and for a person
+    "FAIRLEAD_DATABASE_URL": (
+        r"(sqlite\+aiosqlite|postgresql\+psycopg)://.+",
+        "sqlite+aiosqlite:///path or postgresql+psycopg://user:password@host:port/name",
+    ),
+    "FAIRLEAD_REDIS_URL": (
+        r"rediss?://[^\s/]+(/\d*)?(\?\S*)?",
+        "redis://user:password@host:port/number, or rediss://...",
+    ),
+    "FAIRLEAD_REPLICAS": (r"[1-9]\d{0,3}", "a whole number from 1 to 9999"),
+    "FAIRLEAD_TRANSPORT": (r"keepalive|httpx2", "keepalive or httpx2"),
+}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -28,9 +44,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def read(environment: Mapping[str, str], config: Path | None = None) -> Settings:
-    """The settings in force. Makes the data directory and, when none is given, a pepper that stays in it."""
+    """The settings in force. Makes the data directory and, when none is given, a pepper that stays in it.
+
+    Raises ConfigError naming every variable that makes no sense; values are not repeated: they hold passwords.
+    """
     data_dir = Path(environment.get("FAIRLEAD_DATA_DIR") or ".fairlead")
-    data_dir.mkdir(parents=True, exist_ok=True)
+    _check(environment, data_dir)
     redis_url = environment.get("FAIRLEAD_REDIS_URL")
     database = environment.get("FAIRLEAD_DATABASE_URL") or f"sqlite+aiosqlite:///{data_dir / 'fairlead.db'}"
     return Settings(
@@ -42,6 +61,20 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),
     )
+
+
+def _check(environment: Mapping[str, str], data_dir: Path) -> None:
+    wrong = [
+        ConfigProblem(name, 0, 0, "", f"must be {words}")
+        for name, (form, words) in _FORMS.items()
+        if environment.get(name) and not re.fullmatch(form, environment[name])
+    ]
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        wrong.append(ConfigProblem("FAIRLEAD_DATA_DIR", 0, 0, "", f"{data_dir}: {error.strerror}"))
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def kept_secret(path: Path, prefix: str = "") -> str:

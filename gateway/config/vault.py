@@ -58,3 +58,18 @@ class Vault:
         if not text or len(value) > _MAX_BYTES:
             raise MissingSecretError(f"the file {name} is {'too long for a secret' if text else 'empty'}")
         return text
+
+
+class TrustingVault(Vault):
+    """Takes every reference for good without looking: for a check where no secret is at hand, as in CI."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def open(self, reference: str) -> Secret:
+        """The reference itself, so that different references are different secrets."""
+        return Secret(reference)
+
+    def first_set(self, names: Sequence[str]) -> str | None:
+        """Whichever comes first."""
+        return next(iter(names), None)

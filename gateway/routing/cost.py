@@ -23,7 +23,9 @@ def token_estimate(byte_length: int) -> int:
 
 def estimate(price: Price | None, input_tokens: int, output_tokens: int) -> int | None:
     """What a call of this size would cost when nothing of it is cached."""
-    return bill(price, Usage(input=input_tokens, output=output_tokens))
+    if price is None or price.input is None or (price.output is None and output_tokens):
+        return None
+    return -(-(input_tokens * price.input + output_tokens * (price.output or 0)) // _MILLION)
 
 
 def bill(price: Price | None, usage: Usage) -> int | None:

@@ -48,13 +48,13 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
     skipped: dict[str, str] = {}
     shut: list[Candidate] = []
     for target, estimate in zip(route.targets, ask.costs, strict=True):
-        seen = known.get(target.id, health.NEW)
+        seen = known[target.id] if target.id in known else health.NEW  # noqa: SIM401 - runs on every request
         candidate = Candidate(target, seen, estimate)
         reason = _ineligible(candidate, ask, route.policy)
         if reason:
             skipped[target.id] = reason
         elif seen.shut is None or health.is_open_to(seen, now):
-            open_targets.append(candidate)
+            open_targets += (candidate,)
         else:
             skipped[target.id] = str(seen.shut)
             shut.append(candidate)

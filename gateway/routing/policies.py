@@ -37,7 +37,8 @@ def cheapest(candidates: Sequence[Candidate], _dice: Dice) -> list[Candidate]:
 
 
 def _by_cost(candidate: Candidate) -> tuple[bool, int, float]:
-    return candidate.cost is None, candidate.cost or 0, _expected(candidate)
+    health = candidate.health
+    return candidate.cost is None, candidate.cost or 0, (health.latency or 0.0) * (health.in_flight + 1)
 
 
 def fastest(candidates: Sequence[Candidate], dice: Dice) -> list[Candidate]:

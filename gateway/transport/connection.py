@@ -22,6 +22,7 @@ HEADER_LIMIT in a row; a paused transport holds at most one more read.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -78,7 +79,8 @@ class Connection(asyncio.Protocol):
 
         Raises what reading the answer raises, and StaleConnectionError.
         """
-        due = min(self._loop.time() + headers, deadline)
+        due = self._loop.time() + headers
+        due = min(deadline, due)
         answer = self._answer = Answer(self, self._name, self._loop, due)
         self._complete = False
         self._unproductive = 0
@@ -220,8 +222,14 @@ def _readable(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
     # decoded all at once: no line break can be inside, the parser sees to that
     if not raw:
         return {}
-    names = b"\n".join(raw).decode("latin-1").lower().split("\n")
+    names = _names(b"\n".join(raw))
     return dict(zip(names, b"\n".join(raw.values()).decode("latin-1").split("\n"), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _names(joined: bytes) -> list[str]:
+    """Header names, decoded once: a server sends the same ones over and over."""
+    return joined.decode("latin-1").lower().split("\n")
 
 
 def _ends_with_connection(headers: Mapping[str, str]) -> bool:

@@ -45,14 +45,19 @@ def encode(request: HttpRequest) -> tuple[Origin, bytes]:
     if request.method not in METHODS:
         raise _unsendable(f"the method {request.method!r} is not one of {', '.join(sorted(METHODS))}")
     origin, preamble = locate(request.url)
-    fields = request.headers
-    if not _OURS.isdisjoint(map(str.lower, fields)):
-        fields = {name: value for name, value in fields.items() if name.lower() not in _OURS}
+    lines = _lines(tuple(request.headers.items()))
+    length = f"content-length: {len(request.body)}\r\n" if request.body or request.method != "GET" else ""
+    return origin, f"{request.method} {preamble}{length}{lines}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def _lines(headers: tuple[tuple[str, str], ...]) -> str:
+    """The header lines, checked; calls to one target carry the same ones over and over."""
+    fields = {name: value for name, value in headers if name.lower() not in _OURS}
     lines = "\r\n".join([*map(": ".join, fields.items()), ""])
     if _FIELDS.fullmatch(lines) is None or lines.count("\n") != len(fields):
         raise _unsendable(f"the header {_offender(fields)!r} holds a character that no header may carry")
-    length = f"content-length: {len(request.body)}\r\n" if request.body or request.method != "GET" else ""
-    return origin, f"{request.method} {preamble}{length}{lines}\r\n".encode("latin-1")
+    return lines
 
 
 @lru_cache(maxsize=1024)

@@ -31,7 +31,6 @@ from providers.types import (
     encode,
 )
 
-
 _Count: TypeAlias = Annotated[int, Meta(ge=0)]
 
 

@@ -183,7 +183,7 @@ def _view(worker: Worker, job: Job) -> dict[str, Any]:
 
 
 def _guard(key: str) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Any]:
-    async def check(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def check(connection: ASGIConnection[Any, Any, Any, Any], _route: BaseRouteHandler) -> None:
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         if key and not (
             scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), key.encode())

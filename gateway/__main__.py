@@ -1,0 +1,128 @@
+"""`fairlead`: one command, a few verbs. Each verb's module is imported only when it is called."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.config.problems import ConfigError
+from gateway.errors import GatewayError
+
+cli = typer.Typer(
+    name="fairlead",
+    help="An OpenAI-compatible gateway for chat and video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="Make, list, rotate and revoke gateway keys.", no_args_is_help=True)
+cli.add_typer(keys, name="keys")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(help="The routing file. Default: FAIRLEAD_CONFIG, else config/fairlead.yaml."),
+]
+
+
+@cli.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 4000,
+    workers: Annotated[int, typer.Option(help="Server processes; more than one needs Redis.", min=1)] = 1,
+    grace: Annotated[float, typer.Option(help="Seconds running requests get to finish when stopped.")] = 30.0,
+    drain: Annotated[float, typer.Option(help="Seconds between turning unready and closing the door.")] = 1.0,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Zero-key demo: a ready key and a local video worker.")
+    ] = False,
+    inherited: Annotated[int | None, typer.Option("--fd", hidden=True)] = None,
+) -> None:
+    """Serve the gateway."""
+    from gateway.commands.serve import Options, run  # noqa: PLC0415 - a server's imports are not for `--help`
+
+    run(
+        Options(
+            config=config, host=host, port=port, workers=workers, grace=grace, drain=drain, demo=demo,
+            inherited=inherited,
+        )
+    )  # fmt: skip
+
+
+@cli.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A routing file.")] = Path("config/fairlead.yaml"),
+    secrets: Annotated[
+        bool,
+        typer.Option(
+            "--secrets/--no-secrets",
+            help="Whether env: and file: references must lead to something. Without, any will do: for CI.",
+        ),
+    ] = True,
+) -> None:
+    """Check a routing file: every error with file, line and field; exit 1 when there is one."""
+    from gateway.commands.check import run  # noqa: PLC0415
+
+    raise typer.Exit(run(file, secrets=secrets))
+
+
+@cli.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def worker(context: typer.Context) -> None:
+    """Run the local video worker; `fairlead worker --help` lists its options."""
+    from gateway.commands.worker import run  # noqa: PLC0415
+
+    raise typer.Exit(run(context.args))
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="A name to tell it by.")],
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="A model it may use; repeat. Default: all.")
+    ] = None,
+    limits: Annotated[str | None, typer.Option(help="A list of limits from the routing file.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="Who it belongs to.")] = None,
+    config: Config = None,
+) -> None:
+    """Make a key and print it, once."""
+    from gateway.commands.keys import create  # noqa: PLC0415
+
+    create(config, name, {"models": models, "limits": limits, "organisation": organisation})
+
+
+@keys.command("list")
+def keys_list(config: Config = None) -> None:
+    """List keys: never what they are, only whose."""
+    from gateway.commands.keys import show  # noqa: PLC0415
+
+    show(config)
+
+
+@keys.command("rotate")
+def keys_rotate(key: Annotated[str, typer.Argument(help="The key's id.")], config: Config = None) -> None:
+    """Give a key a new text and print it, once; the old one ends at once."""
+    from gateway.commands.keys import rotate  # noqa: PLC0415
+
+    rotate(config, key)
+
+
+@keys.command("revoke")
+def keys_revoke(key: Annotated[str, typer.Argument(help="The key's id.")], config: Config = None) -> None:
+    """End a key for good."""
+    from gateway.commands.keys import revoke  # noqa: PLC0415
+
+    revoke(config, key)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        cli()
+    except (ConfigError, GatewayError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

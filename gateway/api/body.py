@@ -1,0 +1,126 @@
+"""Reads request bodies and checks them at the door: OpenAI JSON in, requests out, clear errors otherwise."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from gateway.errors import InvalidRequest
+from gateway.service.wish import CHAT_CALL, DEFAULT_OUTPUT, EMBEDDING_CALL, Wish
+from providers.types import ChatRequest, EmbeddingRequest
+
+
+class _Message(Struct):
+    role: str
+
+
+class _StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class _ChatHead(Struct):
+    """The fields the gateway itself reads; everything else is only carried."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    tools: list[dict[str, Raw]] | None = None
+    stop: str | list[str] | None = None
+
+
+class _EmbeddingHead(Struct):
+    model: str
+    input: str | list[str | int | list[int]] | None = None
+    dimensions: int | None = None
+
+
+_chat_head = msgspec.json.Decoder(_ChatHead).decode
+_embedding_head = msgspec.json.Decoder(_EmbeddingHead).decode
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<place>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+def chat_wish(body: bytes, created: int, *, strict: bool) -> Wish:
+    """A checked chat request. Raises InvalidRequest naming the field in `param`."""
+    try:
+        head = _chat_head(body)
+        fields = _fields(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused(error) from error
+    _check_chat(head)
+    options = head.stream_options
+    request = ChatRequest(
+        model=head.model,
+        body=fields,
+        stream=head.stream is True,
+        include_usage=options is not None and options.include_usage is True,
+        created=created,
+    )
+    cap = head.max_completion_tokens if head.max_completion_tokens is not None else head.max_tokens
+    return Wish(
+        operation=CHAT_CALL,
+        request=request,
+        output_tokens=(DEFAULT_OUTPUT if cap is None else cap) * (head.n or 1),
+        stream=request.stream,
+        strict=strict,
+        body_size=len(body),
+    )
+
+
+def embedding_wish(body: bytes, created: int, *, strict: bool) -> Wish:  # noqa: ARG001 - one face for both
+    """A checked embeddings request. Raises InvalidRequest naming the field in `param`."""
+    try:
+        head = _embedding_head(body)
+        fields = _fields(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused(error) from error
+    if not head.model:
+        raise InvalidRequest("`model` must not be empty.", param="model")
+    if head.input is None:
+        raise InvalidRequest("`input` is required.", code="missing_required_parameter", param="input")
+    if len(head.input) == 0:
+        raise InvalidRequest("`input` must not be empty.", param="input")
+    request = EmbeddingRequest(model=head.model, body=fields)
+    return Wish(operation=EMBEDDING_CALL, request=request, strict=strict, body_size=len(body))
+
+
+def _check_chat(head: _ChatHead) -> None:
+    if not head.model:
+        raise InvalidRequest("`model` must not be empty.", param="model")
+    if not head.messages:
+        raise InvalidRequest("`messages` must hold at least one message.", param="messages")
+    if head.stream_options is not None and not head.stream:
+        raise InvalidRequest("`stream_options` is only allowed with `stream: true`.", param="stream_options")
+
+
+def _refused(error: Exception) -> InvalidRequest:
+    """Msgspec's words, with the place turned into OpenAI's `param`."""
+    if isinstance(error, RecursionError):
+        return InvalidRequest("The JSON body is nested too deeply.", code="invalid_json")
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json")
+    found = _PLACE.match(str(error))
+    what, place = (found["what"], found["place"] or "") if found else (str(error), "")
+    missing = _MISSING.search(what)
+    param = (place + "." + missing[1] if missing else place).lstrip(".")
+    if missing:
+        return InvalidRequest(f"`{param}` is required.", code="missing_required_parameter", param=param)
+    return InvalidRequest(f"`{param or 'body'}`: {what}.", code="invalid_type", param=param or None)
+
+
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """Any JSON object, decoded. Raises InvalidRequest."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _refused(error) from error

@@ -1,0 +1,131 @@
+"""The chat and embeddings endpoints: a plain ASGI function, since every microsecond of them counts.
+
+Order of things: who (key), what (body), the story, the reply, the record. The client's leaving cancels the
+story, which closes the upstream.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from gateway.api.auth import authenticate
+from gateway.api.edge import (
+    App,
+    Attendance,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_error,
+    send_whole,
+)
+from gateway.api.render import error_event
+from gateway.clock import Clock
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
+from gateway.service.chat import Chat, Reply
+from gateway.service.keys import KeyRing
+from gateway.service.wish import Wish
+from gateway.telemetry.record import Call
+from gateway.telemetry.recorder import Recorder
+
+ReadWish: TypeAlias = Callable[..., Wish]
+
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+log = logging.getLogger("fairlead.api")
+
+BROKEN = "The gateway failed to serve this request."
+CLIENT_GONE = 499
+"""The status in our own records for a client that left; nobody receives it."""
+
+
+class Door(Struct, frozen=True, kw_only=True):
+    """What an endpoint of this kind needs."""
+
+    chat: Chat
+    ring: KeyRing
+    recorder: Recorder
+    clock: Clock
+
+
+def endpoint(door: Door, route: str, read: ReadWish) -> App:
+    """The ASGI function of one endpoint. `route` is its template, `read` turns a body into a wish."""
+    attendance = Attendance()
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        call = door.recorder.begin(scope["method"], route, scope["path"], headers.get(b"traceparent"))
+        watch = attendance.watch(receive)
+        try:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{route} only takes POST.", headers={"allow": "POST"})
+            caller = authenticate(door.ring, headers)
+            body = await read_body(receive, watch)
+            if headers.get(b"content-type") != b"application/json":
+                _check_type(headers.get(b"content-type"))
+            strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in (
+                b"true",
+                b"True",
+                b"1",
+            )
+            wish = read(body, int(door.clock.now()), strict=strict)
+            reply = await door.chat.serve(call, caller, wish)
+            await _send(send, scope, call, reply)
+        except GatewayError as error:
+            call.status, call.error = error.status, error.code
+            await send_error(send, error, call.request_id)
+        except ClientGone:
+            call.status, call.disconnected = CLIENT_GONE, True
+        except asyncio.CancelledError:
+            if not watch.gone:
+                raise
+            call.status, call.disconnected = CLIENT_GONE, True
+        except Exception:  # the one place where a bug of ours becomes an answer
+            log.exception("unexpected error at %s", route)
+            began, call.status, call.error = call.status, 500, "internal_error"
+            if began:
+                raise  # the reply has begun: the server cuts the connection, so that it looks broken
+            await send_error(send, GatewayError(BROKEN, code="internal_error"), call.request_id)
+        finally:
+            watch.stop()
+            door.recorder.end(call)
+
+    return serve
+
+
+def _check_type(content_type: bytes | None) -> None:
+    if content_type is not None and b"json" not in content_type.lower():
+        raise InvalidRequest(
+            f"content-type is `{content_type.decode('latin-1')[:100]}`; this endpoint takes `application/json`.",
+            code="unsupported_content_type",
+        )
+
+
+async def _send(send: Send, scope: Scope, call: Call, reply: Reply) -> None:
+    headers = reply.headers
+    headers += ((b"x-request-id", call.request_id.encode()),)
+    call.status = 200
+    try:
+        if not reply.streamed:
+            headers += (_JSON,)
+            await send_whole(send, scope, 200, headers, reply.body)
+            return
+        headers.extend(_EVENTS)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            while (piece := await reply.next()) is not None:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except GatewayError as error:
+            call.error = error.code
+            await send({"type": "http.response.body", "body": error_event(error), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await reply.settle()

@@ -1,0 +1,58 @@
+"""uvicorn's HTTP protocol with one ASGI extension: a whole reply in one message and one write.
+
+The standard way costs two messages, two writes and two regular expressions per header. A reply that we made
+ourselves, from values that cannot hold a line break, needs none of that. Servers without the extension get
+the standard messages: see `edge.send_whole`.
+"""
+
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+WHOLE = "fairlead.reply"
+"""Name of the extension in `scope["extensions"]`, and type of its message: status, headers, body.
+
+Header names are lower case and hold no content-length; values hold no CR or LF.
+"""
+
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its response."""
+
+    async def send(self, message: Any) -> None:
+        """As ASGI says, and the extension's message."""
+        if message["type"] != WHOLE or self.response_started:
+            await super().send(message)
+            return
+        if self.disconnected:
+            return
+        if self.flow.write_paused:
+            await self.flow.drain()
+        self.response_started = self.response_complete = True
+        body = message["body"]
+        lines = [b"%b: %b\r\n" % pair for pair in (*self.default_headers, *message["headers"])]
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
+            STATUS_LINE[message["status"]],
+            b"".join(lines),
+            b"" if self.keep_alive else b"connection: close\r\n",
+            len(body),
+        )
+        self.transport.write(head + body)
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol on httptools; what it calls a cycle is ours."""
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there; its task starts when this returns."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before and self.cycle is not None:
+            self.cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
+            self.cycle.scope["extensions"] = _EXTENSIONS

@@ -1,0 +1,274 @@
+"""The composition root: the only place that picks implementations and says what runs beside the requests."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from importlib.metadata import version
+from random import random
+from typing import Any
+
+from litestar import Litestar, Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from gateway.api import generations, openapi, videos
+from gateway.api.auth import authenticate
+from gateway.api.body import chat_wish, embedding_wish
+from gateway.api.chat import Door, endpoint
+from gateway.api.edge import App, guarded
+from gateway.api.errors import EXCEPTION_HOOKS
+from gateway.api.models import model_list, one_model
+from gateway.api.observe import observed
+from gateway.api.system import routes as system_routes
+from gateway.clock import SYSTEM
+from gateway.config.live import Live
+from gateway.config.problems import ConfigProblem
+from gateway.config.settings import Settings
+from gateway.config.snapshot import Caller
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.redis_store import RedisLimiter
+from gateway.limits.rules import Limiter
+from gateway.routing import health
+from gateway.service.admission import Admission, JobAdmission
+from gateway.service.board import Board
+from gateway.service.books import Books
+from gateway.service.chat import Chat
+from gateway.service.keys import KeyRing
+from gateway.service.pictures import Pictures
+from gateway.service.runner import Runner
+from gateway.service.story import Parts
+from gateway.service.video_metrics import JobMetrics
+from gateway.service.video_ports import VideoParts
+from gateway.service.video_submit import Tools
+from gateway.service.videos import Videos
+from gateway.store import keys as key_rows
+from gateway.store import ledger
+from gateway.store.engine import Database
+from gateway.store.media import MediaStore
+from gateway.store.migrate import migrate
+from gateway.telemetry import names
+from gateway.telemetry.log import Lines
+from gateway.telemetry.metrics import Gauge, Metrics
+from gateway.telemetry.record import Call
+from gateway.telemetry.recorder import Recorder, sampling_ratio
+from gateway.transport.client import Upstream
+from gateway.transport.dial import Dialer
+from gateway.transport.fetch import Fetcher
+from providers.video import VIDEO, VIDEO_CANCEL
+
+log = logging.getLogger("fairlead.app")
+
+KEY_REFRESH_SECONDS = 2.0
+"""How soon a key that the command line made or revoked counts in every process."""
+_STATES = {"closed": 0, "half_open": 1, "open": 2, "throttled": 3}
+
+
+class Gateway:
+    """One gateway process, put together. `asgi` is what a server runs; its lifespan starts and stops the rest."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self.draining = False
+        self.metrics = Metrics()
+        self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
+        self._lines = Lines()
+        self._database = Database(settings.database_url.reveal())
+        self._upstream = Upstream(stock=_stock(settings.transport))
+        self._board = Board()
+        self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
+        self._books = Books(self._write_ledger)
+        self._admission = Admission(self._limiter, self._spent, SYSTEM)
+        self._ring = KeyRing(self.live, settings.pepper.reveal().encode())
+        export, self._close_export = _exporter(environment)
+        self._recorder = Recorder(
+            self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
+        )
+        self._runner, self._videos = self._video_story(MediaStore(settings.data_dir / "media"))
+        self.metrics.gauges = self._gauges()
+        self.asgi = self._assemble()
+
+    # -- the request side
+
+    def _chat_door(self) -> Door:
+        parts = Parts(
+            live=self.live,
+            upstream=self._upstream,
+            admission=self._admission,
+            board=self._board,
+            books=self._books,
+            clock=SYSTEM,
+            pictures=Pictures(Fetcher(Dialer(None))),
+        )
+        return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
+
+    def _video_story(self, media: MediaStore) -> tuple[Runner, Videos]:
+        admission = JobAdmission(
+            self._admission,
+            self._limiter,
+            unknown_price_ok=lambda: self.live.current.on_unknown_price == "allow",
+        )
+        parts = VideoParts(
+            database=self._database,
+            media=media,
+            snapshot=lambda: self.live.current,
+            admission=admission,
+            observe=JobMetrics(self.metrics),
+        )
+        tools = Tools(
+            upstream=self._upstream,
+            adapters=VIDEO,
+            cancels=VIDEO_CANCEL,
+            snapshot=parts.snapshot,
+            media=media,
+            dice=random,
+        )
+        runner = Runner(parts, tools)
+        return runner, Videos(parts, runner.wake)
+
+    def _assemble(self) -> App:
+        door = self._chat_door()
+        direct: dict[str, App] = {}
+        for path, read in (("/v1/chat/completions", chat_wish), ("/v1/embeddings", embedding_wish)):
+            direct[path] = endpoint(door, path, read)
+        ordinary = Litestar(
+            route_handlers=[
+                *self._model_routes(),
+                *videos.routes(self._videos, self._caller),
+                *generations.routes(self._videos, self._caller),
+                *openapi.ROUTES,
+                *system_routes(self.metrics, self._why_not_ready),
+            ],
+            exception_handlers=EXCEPTION_HOOKS,
+            lifespan=[self._lifespan],
+            openapi_config=openapi.CONFIG,
+            logging_config=None,
+        )
+        return guarded(observed(ordinary, self._recorder, direct))  # type: ignore[arg-type] # same protocol
+
+    def _caller(self, request: Request[Any, Any, Any]) -> Caller:
+        caller = authenticate(self._ring, dict(request.scope["headers"]))
+        call = request.scope.get("fairlead_call")  # set by api/observe.py
+        if isinstance(call, Call):
+            call.key_id, call.organisation = caller.id, caller.organisation
+        return caller
+
+    def _model_routes(self) -> Sequence[HTTPRouteHandler]:
+        @get("/v1/models", summary="List the models this key may use")
+        async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
+            return model_list(self.live.current, self._caller(request))
+
+        @get("/v1/models/{model:path}", summary="Retrieve one model")
+        async def retrieve_model(request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
+            return dict(one_model(self.live.current, self._caller(request), model.removeprefix("/")))
+
+        return (list_models, retrieve_model)
+
+    # -- what runs beside the requests
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+        await migrate(self._database)
+        await self._load_keys()
+        beside = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("follow the routing file", self.live.follow()),
+                ("renew leases", self._admission.keep_alive()),
+                ("write the ledger", self._books.keep()),
+                ("refresh keys", self._refresh_keys()),
+                ("run video jobs", self._runner.run()),
+            )
+        ]
+        try:
+            yield
+        finally:
+            await self._runner.stop()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._books.flush()
+            await self._upstream.close()
+            await self._limiter.close()
+            await self._database.close()
+            self._lines.flush()
+            if self._close_export is not None:
+                await asyncio.to_thread(self._close_export)
+
+    async def _refresh_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEY_REFRESH_SECONDS)
+            try:
+                await self._load_keys()
+            except Exception:  # the keys in memory stay good while the database is away
+                log.exception("the keys could not be read; those in memory stay in force")
+
+    async def _load_keys(self) -> None:
+        async with self._database.read() as transaction:
+            self._ring.replace_stored(await key_rows.find_all(transaction))
+
+    async def _write_ledger(self, batch: Sequence[ledger.Entry]) -> None:
+        async with self._database.write() as transaction:
+            await ledger.add(transaction, batch)
+
+    async def _spent(self, caller: str, since: float) -> int:
+        await self._books.flush()
+        async with self._database.read() as transaction:
+            return await ledger.spent(transaction, caller, since)
+
+    # -- what is told
+
+    def _reloaded(self, result: str, _problems: Sequence[ConfigProblem]) -> None:
+        self.metrics.count(names.RELOADS, result)
+
+    def _why_not_ready(self) -> str | None:
+        return "draining" if self.draining else None
+
+    def _gauges(self) -> dict[str, Callable[[], Gauge]]:
+        known = self._board.known
+
+        def states() -> Gauge:
+            now = SYSTEM.monotonic()
+            return [((key,), _STATES[health.state(seen, now)]) for key, seen in known.items()]
+
+        return {
+            names.TARGET_STATE: states,
+            names.TARGET_IN_FLIGHT: lambda: [((key,), seen.in_flight) for key, seen in known.items()],
+            names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
+            names.GENERATION: lambda: [((), self.live.current.generation)],
+        }
+
+
+def _stock(transport: str) -> Any:
+    if transport != "httpx2":
+        return None
+    import httpx2  # noqa: PLC0415 - only when it is asked for
+
+    return httpx2.AsyncHTTPTransport(
+        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
+    )
+
+
+def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:
+    local = MemoryLimiter()
+    if settings.redis_url is None:
+        return local
+    return RedisLimiter(settings.redis_url.reveal(), local, on_error, replicas=settings.replicas)
+
+
+def _exporter(environment: Mapping[str, str]) -> tuple[Any, Any]:
+    wanted = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    )
+    if not wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None, None
+    from gateway.telemetry.setup import span_export  # noqa: PLC0415 - a tenth of a second nobody else pays
+
+    return span_export(version("fairlead"), SYSTEM)
+
+
+def create() -> App:
+    """The app of one server process, from the environment: what `uvicorn --factory` calls."""
+    from gateway.config.settings import read  # noqa: PLC0415
+
+    return Gateway(read(os.environ), os.environ).asgi

@@ -1,0 +1,123 @@
+"""`fairlead keys`: keys of the database. A key is printed when it is made and never again."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from gateway.clock import ulid
+from gateway.config.compile import Source, compile_config
+from gateway.config.problems import ConfigError, ConfigProblem, unknown
+from gateway.config.settings import Settings, read
+from gateway.config.vault import TrustingVault
+from gateway.service.keys import digest, new_key
+from gateway.store import keys as rows
+from gateway.store.engine import Database
+from gateway.store.migrate import migrate
+
+T = TypeVar("T")
+
+
+def _with_database(config: Path | None, work: Callable[[Settings, Database], Awaitable[T]]) -> T:
+    settings = read(os.environ, config)
+
+    async def run() -> T:
+        database = Database(settings.database_url.reveal())
+        try:
+            await migrate(database)
+            return await work(settings, database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def create(config: Path | None, name: str, told: dict[str, Any]) -> None:
+    """Make a key and print it, once. Raises ConfigError for models or limits the routing file does not have."""
+    text = new_key()
+    _check(read(os.environ, config).config, told)
+
+    async def work(settings: Settings, database: Database) -> str:
+        now = time.time()
+        key = rows.StoredKey(
+            id=f"key_{ulid(now)}",
+            name=name,
+            digest=digest(settings.pepper.reveal().encode(), text.encode()),
+            last4=text[-4:],
+            settings={field: value for field, value in told.items() if value},
+            created_at=now,
+        )
+        async with database.write() as transaction:
+            await rows.create(transaction, key)
+        return key.id
+
+    identity = _with_database(config, work)
+    sys.stdout.write(f"{text}\n")
+    sys.stderr.write(f"{identity} ({name}): shown this once; keep it safe.\n")
+
+
+def _check(file: Path, told: dict[str, Any]) -> None:
+    """A name that is mistyped here would give a key that can do nothing, or one without any limit."""
+    limits, models = told["limits"], told["models"] or ()
+    if not limits and not models:
+        return
+    source = Source(file.read_text(encoding="utf-8"), str(file), os.environ, time.time())
+    snapshot = compile_config(source, vault=TrustingVault())
+    wrong = [
+        ("--model", unknown("model", model, snapshot.routes))
+        for model in models
+        if not any(snapshot.resolve(model, kind) for kind in ("chat", "embedding", "video"))
+    ]
+    if limits and limits not in snapshot.limits:
+        wrong.append(("--limits", unknown("limits", limits, snapshot.limits)))
+    if wrong:
+        raise ConfigError(ConfigProblem(option, 0, 0, "", message) for option, message in wrong)
+
+
+def show(config: Path | None) -> None:
+    """One line per key: id, state, last four characters, name."""
+
+    async def work(_settings: Settings, database: Database) -> list[rows.StoredKey]:
+        async with database.read() as transaction:
+            return await rows.list_all(transaction)
+
+    for key in _with_database(config, work):
+        state = "valid" if key.revoked_at is None else "revoked"
+        sys.stdout.write(f"{key.id}  {state:7}  ...{key.last4}  {key.name}\n")
+
+
+def rotate(config: Path | None, identity: str) -> None:
+    """Give a key a new text and print it, once."""
+    text = new_key()
+
+    async def work(settings: Settings, database: Database) -> bool:
+        made = digest(settings.pepper.reveal().encode(), text.encode())
+        async with database.write() as transaction:
+            return await rows.rotate(transaction, identity, made, text[-4:])
+
+    _found(_with_database(config, work), identity)
+    sys.stdout.write(f"{text}\n")
+
+
+def revoke(config: Path | None, identity: str) -> None:
+    """End a key for good."""
+
+    async def work(_settings: Settings, database: Database) -> bool:
+        async with database.write() as transaction:
+            return await rows.revoke(transaction, identity, time.time())
+
+    _found(_with_database(config, work), identity)
+    sys.stdout.write(f"{identity} is revoked\n")
+
+
+def _found(found: bool, identity: str) -> None:
+    if not found:
+        sys.stderr.write(
+            f"There is no valid key with the id `{identity}`; `fairlead keys list` shows them.\n"
+        )
+        raise typer.Exit(1)

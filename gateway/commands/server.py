@@ -1,0 +1,167 @@
+"""One server process: how uvicorn is set up, what it accepts as a request's head, and how it drains.
+
+Theory of operation
+-------------------
+The first signal turns `/readyz` to 503 while the door stays open for `drain` seconds, so that balancers look
+elsewhere. Then the door is closed, idle connections too, and running requests get `grace` seconds to finish.
+A second signal cuts whatever still runs. In each case the process exits with 0: it was told to.
+
+uvicorn gathers a request's head without end and waits for it forever, and it answers what it cannot read even
+in the middle of another answer. `Bounded` closes these gaps. A head that comes in one piece, as almost all
+do, pays nothing for it.
+"""
+
+import asyncio
+import gc
+import logging
+import sys
+from http import HTTPStatus
+from socket import socket
+from types import FrameType
+from typing import Protocol, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from gateway.api import server
+from gateway.api.edge import MAX_HEADER_BYTES, App, HeadersTooLarge
+from gateway.api.render import error_body, error_headers
+from gateway.errors import GatewayError, InvalidRequest
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+HEAD_SECONDS = 10.0
+"""How long a client may take to send the head of a request, counted from its connection or its first byte."""
+
+MAX_HEAD_BYTES = 2 * MAX_HEADER_BYTES
+"""Bytes of an unfinished head that are gathered: what is allowed, the request line, and some room."""
+
+
+class Drainable(Protocol):
+    """What is turned unready before the door closes."""
+
+    draining: bool
+
+
+class Bounded(server.Protocol):
+    """One client's connection."""
+
+    _head: int | None = 0  # bytes of an unfinished head; None while no head is awaited
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """A client connected; its first head is awaited."""
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._head_ended()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; then look how much of a head has come without an end."""
+        super().data_received(data)
+        if self._head is None or self.transport.is_closing():
+            return
+        self._head += len(data)
+        if self._head > MAX_HEAD_BYTES:
+            self._refuse(HeadersTooLarge(f"Headers are limited to {MAX_HEADER_BYTES} bytes."))
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._head = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its head is complete."""
+        self._head_ended()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - we have our own words
+        """What came is not an HTTP request."""
+        self._refuse(InvalidRequest("This is not an HTTP/1.1 request that can be read.", code="bad_request"))
+
+    def _head_ended(self) -> None:
+        self._head = None
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _refuse(self, error: GatewayError) -> None:
+        """End the connection, with an answer unless another one is under way."""
+        cycle = cast(
+            "RequestResponseCycle | None", self.cycle
+        )  # None until the first request, whatever is declared
+        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
+            self.transport.write(_last_answer(error))
+        self.transport.close()
+
+
+def _last_answer(error: GatewayError) -> bytes:
+    body = error_body(error)
+    headers = [*error_headers(error, ""), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, _phrase(error.status), head, body)
+
+
+def _phrase(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
+
+
+def configured(app: App, grace: float) -> uvicorn.Config:
+    """How the gateway is served, in production and in tests."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=Bounded,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        timeout_graceful_shutdown=max(1, round(grace)),
+        backlog=BACKLOG,
+    )
+
+
+class Draining(uvicorn.Server):
+    """A server that turns unready before it closes its door. `banner` is printed when it serves."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Drainable, drain: float, banner: str) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._drain = drain
+        self._banner = banner
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start, then say so; what was loaded by now is never collected again."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        sys.stdout.write(self._banner)
+        sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Close the door, wait, and put everything away: after a second signal too, or the ledger would be lost."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - all signals are one
+        """Drain at the first signal, end at the second. None is raised again afterwards, as uvicorn would."""
+        if not self._gateway.draining:
+            self._gateway.draining = True
+            asyncio.get_running_loop().call_later(self._drain, self._close_door)
+            return
+        self.should_exit = self.force_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    def _close_door(self) -> None:
+        self.should_exit = True

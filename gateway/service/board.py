@@ -1,0 +1,73 @@
+"""What this process knows of its targets: health by target id, and how much of the load is retries.
+
+Holds state; every change is a pure reducer of `routing/health.py`.
+"""
+
+from collections.abc import Callable, Iterable
+from random import random
+
+from gateway.clock import SYSTEM, Clock
+from gateway.config.snapshot import Route, RouteTarget
+from gateway.routing import health
+from gateway.routing.health import Health
+from gateway.routing.outcomes import OUTCOMES, Effect
+from providers.errors import ProviderError
+
+SPARE_RETRIES = 3
+"""Retries that may run at once however small the load is; beyond that a route's budget counts."""
+
+
+class Board:
+    """Health of every target this process has called, and the running calls of every route."""
+
+    def __init__(self, clock: Clock = SYSTEM, dice: Callable[[], float] = random) -> None:
+        self._clock = clock
+        self.dice = dice
+        self.known: dict[str, Health] = {}
+        self._active: dict[str, int] = {}
+        self._retrying: dict[str, int] = {}
+
+    def enter(self, route: Route) -> None:
+        """A request begins on this route."""
+        self._active[route.model] = self._active.get(route.model, 0) + 1
+
+    def leave(self, route: Route) -> None:
+        """A request that entered is over."""
+        self._active[route.model] -= 1
+
+    def take_retry(self, route: Route) -> bool:
+        """Ask for leave to call once more for one request; `give_retry` must follow when granted."""
+        running = self._retrying.get(route.model, 0)
+        if running >= max(SPARE_RETRIES, route.retries.budget * self._active.get(route.model, 0)):
+            return False
+        self._retrying[route.model] = running + 1
+        return True
+
+    def give_retry(self, route: Route, count: int) -> None:
+        """`count` retries are over."""
+        self._retrying[route.model] -= count
+
+    def start(self, target: RouteTarget, now: float) -> None:
+        """A call goes out; `end` must follow."""
+        known = self.known
+        seen = known[target.id] if target.id in known else health.NEW  # noqa: SIM401 - runs on every request
+        known[target.id] = health.started(seen, now)
+
+    def answered(self, target: RouteTarget, now: float, latency: float) -> None:
+        """The first content came after `latency` seconds."""
+        known = self.known
+        known[target.id] = health.answered(known[target.id], now, latency)
+
+    def end(self, target: RouteTarget) -> None:
+        """A call that was started is over."""
+        self.known[target.id] = health.ended(self.known[target.id])
+
+    def fail(self, target: RouteTarget, error: ProviderError, peers: Iterable[RouteTarget] = ()) -> None:
+        """A call failed. An error about our credential also shuts the peers that use the same one."""
+        now, dice = self._clock.monotonic(), self.dice()
+        hit = [target]
+        if OUTCOMES[error.kind].effect is Effect.CREDENTIAL_OUT:
+            hit += [peer for peer in peers if peer.target.provider == target.target.provider]
+        for one in hit:
+            seen = self.known.get(one.id, health.NEW)
+            self.known[one.id] = health.failed(seen, error, one.health, now, dice)

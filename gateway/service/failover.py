@@ -1,0 +1,122 @@
+"""The one loop that walks a plan until a target answers. It knows nothing of chat or video.
+
+Theory of operation
+-------------------
+An *attempt* is one call to one target: it returns as soon as it has something the client may see (the whole
+answer, or the first content of a stream) and raises `ProviderError` before that. What a failure means is
+read from the table in `routing/outcomes.py`:
+
+* may another target do better? Then the next of the plan, at once. After `context_length` only targets with
+  a larger window are left.
+* is there no other, and may the same target be asked again? Then once more, after a short random pause, or
+  after the pause a 429 asked for when that is at most MAX_WAIT seconds.
+* otherwise the client gets the error.
+
+Three bounds hold at once: the route's `attempts` per request, one deadline over all attempts, and a budget
+of retries over all requests of a route, so that an outage is not multiplied. After a success the target's
+call stays open on the board: whoever reads the answer to its end calls `board.end`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.config.snapshot import Route, RouteTarget
+from gateway.errors import UpstreamFailed
+from gateway.routing.outcomes import OUTCOMES, Effect, Outcome
+from gateway.routing.plan import Plan
+from gateway.service.board import Board
+from providers.errors import ErrorKind, ProviderError
+
+MAX_WAIT = 2.0
+"""The longest Retry-After, in seconds, that is waited for instead of being passed on."""
+PAUSE = 0.2
+"""Longest random pause, in seconds, before the only target is asked again."""
+
+T = TypeVar("T")
+
+
+class Walk(Struct, kw_only=True):
+    """One request's way through its plan. `deadline` is monotonic seconds for all attempts together."""
+
+    route: Route
+    plan: Plan
+    deadline: float
+    clock: Clock
+    board: Board
+
+
+Attempt = Callable[[RouteTarget, str], Awaitable[T]]
+"""One call to one target; the second argument is its kind: primary, retry or failover."""
+
+
+async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
+    """The result of the first attempt that succeeds. Raises UpstreamFailed with every cause met."""
+    plan, board, route = walk.plan, walk.board, walk.route
+    if not plan.order:
+        raise UpstreamFailed([plan.cause or ProviderError(ErrorKind.UNAVAILABLE, "no target")])
+    remaining = list(plan.order)
+    causes: list[ProviderError] = []
+    kind, retries = "primary", 0
+    try:
+        while True:
+            target = remaining[0]
+            began = walk.clock.monotonic()
+            board.start(target, began)
+            try:
+                result = await attempt(target, kind)
+            except ProviderError as error:
+                board.fail(target, error, route.targets)
+                board.end(target)
+                causes.append(error)
+            except BaseException:
+                board.end(target)
+                raise
+            else:
+                now = walk.clock.monotonic()
+                board.answered(target, now, now - began)
+                return result
+            again = await _next(walk, remaining, causes)
+            if again is None or not board.take_retry(route):
+                raise UpstreamFailed(causes) from causes[-1]
+            kind, retries = again, retries + 1
+    finally:
+        if retries:
+            board.give_retry(route, retries)
+
+
+async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[ProviderError]) -> str | None:
+    """Put the target to call next at the front of `remaining` and say which kind of attempt that is."""
+    error = causes[-1]
+    outcome = OUTCOMES[error.kind]
+    if len(causes) >= walk.route.retries.attempts or walk.clock.monotonic() >= walk.deadline:
+        return None
+    failed = remaining.pop(0)
+    if outcome.next:
+        if outcome.larger_window:
+            window = failed.context_window or 0
+            remaining[:] = [target for target in remaining if (target.context_window or 0) > window]
+        if remaining:
+            return "failover"
+    already = outcome.effect is Effect.FAILURE and len(causes) > 1
+    wait = _pause(walk, outcome, error)
+    if not outcome.again or already or wait is None or len(walk.plan.order) > 1:
+        return None
+    await asyncio.sleep(wait)
+    remaining.append(failed)
+    return "retry"
+
+
+def _pause(walk: Walk, outcome: Outcome, error: ProviderError) -> float | None:
+    """Seconds to wait before the same target is asked again; None when it is not worth waiting."""
+    left = walk.deadline - walk.clock.monotonic()
+    if outcome.effect is not Effect.REST:
+        wait = walk.board.dice() * PAUSE
+    elif error.retry_after is None:
+        return None
+    else:
+        wait = error.retry_after
+    return wait if wait <= min(MAX_WAIT, left) else None

@@ -1,0 +1,269 @@
+"""One chat or embeddings request from admission to settlement, told in the order in which it happens.
+
+Way down: `admit`, `run` (plan, attempts). Way back: `note` what a whole answer told, or `read` and `broken`
+for a stream, then `settle`, exactly once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.config.live import Live
+from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
+from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound
+from gateway.limits.rules import Costs
+from gateway.routing import cost
+from gateway.routing.plan import Ask, plan
+from gateway.service.admission import Admission, Grant
+from gateway.service.board import Board
+from gateway.service.books import Books
+from gateway.service.failover import Walk, first_answer
+from gateway.service.pictures import Pictures
+from gateway.service.stream import Reading
+from gateway.service.wish import Wish
+from gateway.store.ledger import Entry
+from gateway.telemetry.record import Attempt, Call
+from gateway.transport.client import Answer, Upstream
+from providers.errors import ErrorKind, ProviderError
+from providers.types import ChatRequest, Completion, HttpRequest, HttpResponse, Usage
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What the story needs of the rest of the gateway."""
+
+    live: Live
+    upstream: Upstream
+    admission: Admission
+    board: Board
+    books: Books
+    clock: Clock
+    pictures: Pictures
+
+
+class Story:
+    """One request from admission to settlement."""
+
+    __slots__ = (
+        "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
+        "_reserved", "_route", "_snapshot", "_usage", "_wish",
+    )  # fmt: skip
+
+    def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
+        self._parts = parts
+        self._call = call
+        self._caller = caller
+        self._wish = wish
+        self._snapshot: Snapshot = parts.live.current
+        self._route = _route(self._snapshot, caller, wish)
+        self._grant: Grant | None = None
+        self._chosen: RouteTarget | None = None
+        self._attempt: Attempt | None = None
+        self._dropped: Sequence[str] = ()
+        self._usage: Usage | None = None
+        call.model, call.stream = self._route.model, wish.stream
+        call.key_id, call.organisation = caller.id, caller.organisation
+
+    # -- the way down
+
+    async def admit(self) -> None:
+        """Reserve the estimate in every limit of the key: the dearest target's price, so that failover fits."""
+        wish, call, parts = self._wish, self._call, self._parts
+        tokens, output = cost.token_estimate(wish.body_size), wish.output_tokens
+        self._costs = [cost.estimate(target.price, tokens, output) for target in self._route.targets]
+        dearest = 0
+        for estimate in self._costs:
+            if estimate is not None and estimate > dearest:
+                dearest = estimate
+        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest)
+        try:
+            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, self._reserved)
+        except GatewayError as error:
+            call.admission, call.admitted_at = "denied", parts.clock.monotonic()
+            call.dimension = error.dimension if isinstance(error, LimitExceeded) else ""
+            raise
+        call.admission, call.backend = "allowed", grant.verdict.backend
+        parts.board.enter(self._route)
+
+    async def run(self) -> Completion | Reading:
+        """Plan, then attempt until a target answers."""
+        parts, call, route, grant = self._parts, self._call, self._route, self._grant
+        ask = Ask(
+            costs=self._costs,
+            input_tokens=self._reserved.tokens - self._wish.output_tokens,
+            budgeted=grant is not None and grant.budgeted,
+            unknown_price_ok=self._snapshot.on_unknown_price == "allow",
+        )
+        now = call.admitted_at = parts.clock.monotonic()
+        made = plan(route, ask, parts.board.known, now, parts.board.dice)
+        call.policy, call.candidates, call.skipped = made.policy, len(made.order), made.skipped
+        call.routed_at = now
+        self._deadline = now + route.timeouts.total
+        walk = Walk(route=route, plan=made, deadline=self._deadline, clock=parts.clock, board=parts.board)
+        result: Completion | Reading = await first_answer(walk, self._try)
+        if isinstance(result, Completion):
+            self._note(result.usage, result.finish_reason, result.model, result.id)
+        return result
+
+    async def _try(self, target: RouteTarget, kind: str) -> Completion | Reading:
+        """One call to one target, on the record."""
+        call, clock = self._call, self._parts.clock
+        attempt = Attempt(
+            target=target.id,
+            provider=target.target.provider,
+            model=target.target.model,
+            operation=self._wish.operation.name,
+            number=len(call.attempts) + 1,
+            kind=kind,
+            started=clock.monotonic(),
+        )
+        call.attempts += (attempt,)
+        try:
+            result = await self._ask(target, attempt)
+        except ProviderError as error:
+            attempt.error, attempt.ended = str(error.kind), clock.monotonic()
+            attempt.status = attempt.status or error.status
+            raise
+        except asyncio.CancelledError:
+            attempt.error, attempt.ended = "cancelled", clock.monotonic()
+            raise
+        self._chosen, self._attempt, call.chosen = target, attempt, attempt
+        return result
+
+    async def _ask(self, target: RouteTarget, attempt: Attempt) -> Completion | Reading:
+        operation, wish, place = self._wish.operation, self._wish, target.target
+        spoken = operation.dialects.get(place.dialect)
+        if spoken is None:
+            raise ProviderError(
+                ErrorKind.UNSUPPORTED,
+                f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none.",
+                param="model",
+            )
+        request = wish.request
+        if spoken.media_urls is not None and isinstance(request, ChatRequest):
+            request = await self._parts.pictures.attach(spoken.media_urls(request), request)
+        http = spoken.build(request, place)
+        if http.dropped and wish.strict:
+            raise ProviderError(
+                ErrorKind.UNSUPPORTED,
+                f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
+                code="unsupported_parameter",
+                param=http.dropped[0],
+            )
+        attempt.url = http.url
+        answer = await self._send(http, target.timeouts, attempt.started)
+        try:
+            attempt.status = answer.status
+            self._dropped = http.dropped
+            if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
+                reading = Reading(answer, spoken.stream(request, place), target.timeouts)
+                await reading.begin()
+                attempt.first_content = self._parts.clock.monotonic()
+                return reading
+            response = HttpResponse(status=answer.status, headers=answer.headers, body=await answer.read())
+        except BaseException:
+            answer.close()
+            raise
+        if answer.status >= 300:
+            raise spoken.error(response)
+        return spoken.read(request, place, response)
+
+    async def _send(self, http: HttpRequest, timeouts: Timeouts, started: float) -> Answer:
+        now = asyncio.get_running_loop().time()
+        left = self._deadline - started
+        if self._wish.stream:
+            headers, wait = timeouts.headers, timeouts.first_token
+        else:  # an answer that is not streamed sends its headers when it is finished
+            headers = wait = timeouts.total
+        wait = min(left, wait)
+        return await self._parts.upstream.send(
+            http, connect=timeouts.connect, headers=headers, deadline=now + wait
+        )
+
+    # -- the way back
+
+    def read(self, reading: Reading) -> None:
+        """Take over what a stream told until it ended or was left."""
+        usage = reading.usage
+        if usage is None:  # cut or left before the usage came: count what went out
+            usage = Usage(
+                input=self._reserved.tokens - self._wish.output_tokens,
+                output=cost.token_estimate(reading.shown),
+            )
+        self._note(usage, reading.finish_reason, reading.model, reading.id)
+
+    def broken(self, error: ProviderError) -> None:
+        """A stream failed after content was passed on: too late for another target."""
+        self._call.truncated = True
+        if self._attempt is not None and self._chosen is not None:
+            self._attempt.error = str(error.kind)
+            self._parts.board.fail(self._chosen, error, self._route.targets)
+
+    def _note(self, usage: Usage | None, finish_reason: str | None, model: str, identity: str) -> None:
+        attempt, chosen = self._attempt, self._chosen
+        if attempt is None or chosen is None:
+            return
+        attempt.usage, attempt.finish_reason = usage, finish_reason
+        attempt.response_model, attempt.response_id = model, identity
+        attempt.cost = cost.bill(chosen.price, usage) if usage is not None else None
+        self._usage = usage
+
+    async def settle(self) -> None:
+        """Book what was used, free the slot, write the ledger."""
+        parts, attempt, usage = self._parts, self._attempt, self._usage
+        parts.board.leave(self._route)
+        if attempt is None or self._chosen is None:
+            used = Costs(requests=1)
+        else:
+            parts.board.end(self._chosen)
+            attempt.ended = parts.clock.monotonic()
+            tokens = self._reserved.tokens if usage is None else usage.input + usage.output
+            money = self._reserved.nano_dollars if usage is None else attempt.cost or 0
+            used = Costs(requests=1, tokens=tokens, nano_dollars=money)
+            parts.books.enter(
+                Entry(
+                    source=self._call.request_id,
+                    kind=self._wish.operation.name,
+                    caller=self._caller.id,
+                    organisation=self._caller.organisation,
+                    model=self._route.model,
+                    target=self._chosen.id,
+                    input_tokens=usage.input if usage else 0,
+                    output_tokens=usage.output if usage else 0,
+                    nano_dollars=attempt.cost if usage is not None else money,
+                    created_at=parts.clock.now(),
+                )
+            )
+        if self._grant is not None:
+            await parts.admission.settle(self._grant, used)
+
+    def headers(self) -> Headers:
+        """What the client is told beside the answer."""
+        made = self._grant.headers() if self._grant is not None else []
+        made += ((b"x-fairlead-attempts", b"%d" % len(self._call.attempts)),)
+        attempt = self._attempt
+        if attempt is not None:
+            made += ((b"x-fairlead-target", attempt.target.encode()),)
+            if attempt.cost is not None:
+                made += ((b"x-fairlead-cost-usd", cost.dollars(attempt.cost).encode()),)
+        if self._dropped:
+            made += ((b"x-fairlead-dropped-params", ",".join(self._dropped).encode()),)
+        return made
+
+
+def _route(snapshot: Snapshot, caller: Caller, wish: Wish) -> Route:
+    model = wish.request.model
+    route = snapshot.resolve(model, wish.operation.kind)
+    if route is None:
+        raise NotFound(
+            f"The model `{model}` does not exist. GET /v1/models lists what this key can use.",
+            code="model_not_found",
+            param="model",
+        )
+    if not caller.may_use(model):
+        raise Forbidden(f"This key may not use the model `{model}`.", param="model")
+    return route

@@ -1,0 +1,321 @@
+"""Chat through the whole gateway, on real sockets, with the official OpenAI client in front."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+
+from tests.running import KEY, PROVIDER_KEY, routing, running, upstream
+from tests.transport.faulty import Faulty, answer, chunked, close, reset, send, until_left, wait
+
+JSON = {"content-type": "application/json"}
+EVENTS = {"content-type": "text/event-stream"}
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+ASK = {"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def completion(text: str = "Hi there!", **more) -> bytes:
+    message = {"role": "assistant", "content": text, "refusal": None}
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "up-1",
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": USAGE,
+        **more,
+    }
+    return answer(json.dumps(body).encode(), headers=JSON)
+
+
+def event(delta: dict, finish: str | None = None, **more) -> bytes:
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "up-1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+ROLE = event({"role": "assistant", "content": ""})
+STREAM = [
+    ROLE,
+    *(event({"content": word}) for word in ("One ", "two ", "three")),
+    event({}, "stop"),
+    b"data: "
+    + json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": USAGE}).encode()
+    + b"\n\n",
+    b"data: [DONE]\n\n",
+]
+
+
+def route(*names: str, **more) -> dict:
+    targets = [{"provider": name, "model": "up-1", "price": {"input": 1, "output": 2}} for name in names]
+    return {"fast": {"policy": "in_order", "targets": targets, **more}}
+
+
+def client(url: str, **more) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, **{"max_retries": 0, **more})
+
+
+def stream_answer(*pieces: bytes) -> bytes:
+    return chunked(*pieces, headers=EVENTS)
+
+
+async def test_a_chat_answer_and_what_is_told_with_it(tmp_path: Path):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(completion()))
+        async with client(gateway.url) as ai:
+            raw = await ai.chat.completions.with_raw_response.create(
+                **ASK, extra_body={"brand_new_field": [1, {"x": None}]}
+            )
+        assert raw.parse().choices[0].message.content == "Hi there!"
+        assert raw.headers["x-fairlead-target"] == "a/up-1"
+        assert raw.headers["x-fairlead-attempts"] == "1"
+        assert float(raw.headers["x-fairlead-cost-usd"]) == pytest.approx((9 * 1 + 3 * 2) / 1e6)
+        assert raw.headers["x-request-id"].startswith("req_")
+        sent = json.loads(up.requests[0].body)
+        assert sent["model"] == "up-1"
+        assert sent["brand_new_field"] == [1, {"x": None}]
+        assert up.requests[0].headers["authorization"] == f"Bearer {PROVIDER_KEY}"
+
+
+async def test_a_stream_hides_the_usage_nobody_asked_for_and_ends_with_done(tmp_path: Path):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(stream_answer(*STREAM)))
+        async with httpx2.AsyncClient() as http:
+            got = await http.post(
+                f"{gateway.url}/v1/chat/completions",
+                json={**ASK, "stream": True},
+                headers={"authorization": f"Bearer {KEY}"},
+            )
+        assert got.headers["content-type"].startswith("text/event-stream")
+        events = got.text.strip().split("\n\n")
+        assert events[-1] == "data: [DONE]"
+        assert len(events) == 6
+        assert "prompt_tokens" not in got.text
+        assert json.loads(up.requests[0].body)["stream_options"] == {"include_usage": True}
+
+
+async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(stream_answer(*STREAM)))
+        async with client(gateway.url) as ai:
+            chunks = [
+                chunk
+                async for chunk in await ai.chat.completions.create(
+                    **ASK, stream=True, stream_options={"include_usage": True}
+                )
+            ]
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two three"
+        assert chunks[-1].usage is not None
+        assert chunks[-1].usage.total_tokens == 12
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        [send(answer(b'{"error": {"message": "boom"}}', "500 Internal Server Error", JSON))],
+        [send(answer(b"<html>bad gateway</html>", "502 Bad Gateway", {"content-type": "text/html"}))],
+        [
+            send(
+                answer(
+                    b'{"error": {"message": "slow down"}}',
+                    "429 Too Many Requests",
+                    {**JSON, "retry-after": "5"},
+                )
+            )
+        ],
+        [send(answer(b'{"error": {"message": "bad key"}}', "401 Unauthorized", JSON))],
+        [send(answer(b"not json at all", headers=JSON))],
+        [send(answer(b"", headers=JSON))],
+        [reset()],
+        [send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), close()],
+        [send(stream_answer(ROLE)), close()],
+        [
+            send(
+                answer(
+                    b'data: {"error": {"message": "overloaded", "code": "server_is_overloaded"}}\n\n',
+                    headers=EVENTS,
+                )
+            )
+        ],
+    ],
+    ids=["500", "html", "429", "401", "garbage", "empty", "reset", "cut", "role-only", "error-in-200"],
+)
+async def test_a_failure_before_the_first_content_is_invisible(tmp_path: Path, fault, streamed):
+    async with Faulty() as bad, Faulty() as good:
+        text = routing(route("a", "b"), {"a": upstream(bad.url), "b": upstream(good.url)})
+        async with running(text, tmp_path) as gateway:
+            bad.always(*fault)
+            good.always(send(stream_answer(*STREAM) if streamed else completion("One two three")))
+            async with client(gateway.url) as ai:
+                if streamed:
+                    pieces = await ai.chat.completions.create(**ASK, stream=True)
+                    said = "".join([piece.choices[0].delta.content or "" async for piece in pieces])
+                else:
+                    raw = await ai.chat.completions.with_raw_response.create(**ASK)
+                    said = raw.parse().choices[0].message.content
+                    assert raw.headers["x-fairlead-target"] == "b/up-1"
+                    assert raw.headers["x-fairlead-attempts"] == "2"
+            assert said == "One two three"
+
+
+@pytest.mark.parametrize("ending", [close, reset], ids=["clean", "reset"])
+async def test_a_stream_cut_after_content_never_looks_complete(tmp_path: Path, ending):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        whole = stream_answer(*STREAM)
+        for kept in range(whole.index(b"One"), whole.index(b'"stop"'), 97):
+            up.next(send(whole[:kept]), ending())
+            async with client(gateway.url) as ai:
+                with pytest.raises(openai.APIError):
+                    async for _ in await ai.chat.completions.create(**ASK, stream=True):
+                        pass
+
+
+async def test_a_stream_that_ends_without_a_finish_reason_is_an_error_not_an_answer(tmp_path: Path):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(stream_answer(*STREAM[:3])))
+        async with httpx2.AsyncClient() as http:
+            got = await http.post(
+                f"{gateway.url}/v1/chat/completions",
+                json={**ASK, "stream": True},
+                headers={"authorization": f"Bearer {KEY}"},
+            )
+        assert "[DONE]" not in got.text
+        last = json.loads(got.text.strip().split("\n\n")[-1].removeprefix("data: "))
+        assert last["error"]["code"] == "bad_upstream_response"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_client_that_leaves_closes_the_upstream_within_a_second(tmp_path: Path, streamed):
+    left = asyncio.Event()
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        piece = b"%x\r\n%b\r\n" % (len(STREAM[1]), STREAM[1])
+        up.always(*([send(head + piece)] if streamed else []), until_left(left))
+        async with client(gateway.url) as ai:
+            call = asyncio.ensure_future(ai.chat.completions.create(**ASK, stream=streamed))
+            while not up.requests:
+                await asyncio.sleep(0.005)
+            if streamed:
+                answer_stream = await call
+                await anext(aiter(answer_stream))
+                await answer_stream.close()
+            else:
+                await asyncio.sleep(0)
+                call.cancel()
+            async with asyncio.timeout(1.0):
+                await left.wait()
+        assert gateway.gateway._board.known["a/up-1"].in_flight == 0
+
+
+async def test_a_slow_first_token_goes_to_the_next_target(tmp_path: Path):
+    never = asyncio.Event()
+    async with Faulty() as slow, Faulty() as good:
+        models = route("a", "b")
+        models["fast"]["timeout"] = {"first_token": "200ms"}
+        text = routing(models, {"a": upstream(slow.url), "b": upstream(good.url)})
+        async with running(text, tmp_path) as gateway:
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            slow.always(send(head + b"%x\r\n%b\r\n" % (len(ROLE), ROLE)), wait(never))
+            good.always(send(stream_answer(*STREAM)))
+            async with client(gateway.url) as ai:
+                pieces = await ai.chat.completions.create(**ASK, stream=True)
+                said = "".join([piece.choices[0].delta.content or "" async for piece in pieces])
+        assert said == "One two three"
+
+
+@pytest.mark.parametrize(
+    ("status", "raised"),
+    [
+        ("400 Bad Request", openai.BadRequestError),
+        ("422 Unprocessable Entity", openai.UnprocessableEntityError),
+        ("429 Too Many Requests", openai.RateLimitError),
+        ("401 Unauthorized", openai.InternalServerError),
+        ("404 Not Found", openai.InternalServerError),
+        ("503 Service Unavailable", openai.InternalServerError),
+    ],
+)
+async def test_the_client_gets_its_own_error_classes(tmp_path: Path, status, raised):
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(answer(b'{"error": {"message": "the words", "param": "messages"}}', status, JSON)))
+        async with client(gateway.url) as ai:
+            with pytest.raises(raised) as caught:
+                await ai.chat.completions.create(**ASK)
+        assert caught.value.body is not None
+        if raised in (openai.BadRequestError, openai.UnprocessableEntityError):
+            assert "the words" in str(caught.value)
+            assert caught.value.param == "messages"
+
+
+async def test_wrong_and_missing_keys_get_one_and_the_same_answer(tmp_path: Path):
+    async with running(routing(route("a"), {"a": upstream("http://127.0.0.1:9")}), tmp_path) as gateway:
+        async with httpx2.AsyncClient() as http:
+            answers = {
+                (got.status_code, got.content)
+                for headers in (
+                    {},
+                    {"authorization": "Bearer nope"},
+                    {"authorization": "Basic x"},
+                    {"x-api-key": ""},
+                )
+                if (got := await http.post(f"{gateway.url}/v1/chat/completions", json=ASK, headers=headers))
+            }
+    assert len(answers) == 1
+    status, body = answers.pop()
+    assert status == 401
+    assert json.loads(body)["error"]["code"] == "invalid_api_key"
+
+
+BAD = {
+    "broken json": (b'{"model": ', "invalid_json", None),
+    "not an object": (b"[1]", "invalid_type", None),
+    "no messages": (b'{"model": "fast"}', "missing_required_parameter", "messages"),
+    "empty messages": (b'{"model": "fast", "messages": []}', "invalid_value", "messages"),
+    "message without role": (
+        b'{"model": "fast", "messages": [{"content": "x"}]}',
+        "missing_required_parameter",
+        "messages[0].role",
+    ),
+    "model of wrong type": (b'{"model": 3, "messages": [{"role": "user"}]}', "invalid_type", "model"),
+    "temperature too hot": (
+        b'{"model": "fast", "temperature": 9, "messages": [{"role": "user"}]}',
+        "invalid_type",
+        "temperature",
+    ),
+    "unknown model": (
+        b'{"model": "nope", "messages": [{"role": "user", "content": "x"}]}',
+        "model_not_found",
+        "model",
+    ),
+    "nested too deeply": (
+        b'{"model": "fast", "messages": [{"role": "user"}], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "invalid_json",
+        None,
+    ),
+    "bad utf-8": (b'{"model": "\xff", "messages": [{"role": "user"}]}', "invalid_json", None),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_bad_input_names_the_field(tmp_path: Path, name):
+    body, code, param = BAD[name]
+    async with running(routing(route("a"), {"a": upstream("http://127.0.0.1:9")}), tmp_path) as gateway:
+        async with httpx2.AsyncClient() as http:
+            got = await http.post(
+                f"{gateway.url}/v1/chat/completions",
+                content=body,
+                headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+            )
+    assert got.status_code in (400, 404)
+    error = got.json()["error"]
+    assert (error["code"], error["param"]) == (code, param)
+    assert set(error) == {"message", "type", "param", "code"}

@@ -1,0 +1,169 @@
+"""One walk through a plan: who is called, how often, and what the client is told when nobody answers."""
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.clock import SYSTEM
+from gateway.errors import UpstreamFailed
+from gateway.routing.plan import Ask, plan
+from gateway.service.board import Board
+from gateway.service.failover import Walk, first_answer
+from providers.errors import ErrorKind, ProviderError
+from tests.routing.values import route, target
+
+A, B, C = target("a", window=1000), target("b", window=1000), target("c", window=9000)
+
+
+def ask(made):
+    return Ask(costs=[1] * len(made.targets))
+
+
+class Upstreams:
+    """Answers by script: a list of error kinds (or None for success) per target; the last one repeats."""
+
+    def __init__(self, **script: list[ErrorKind | None]) -> None:
+        self.script = script
+        self.calls: list[tuple[str, str]] = []
+
+    async def attempt(self, one, kind):
+        name = one.target.provider
+        self.calls.append((name, kind))
+        script = self.script[name]
+        what = script.pop(0) if len(script) > 1 else script[0]
+        if what is not None:
+            raise ProviderError(what, f"{name} says {what}", retry_after=0.01)
+        return name
+
+
+async def _walk(made, upstreams: Upstreams, board: Board | None = None):
+    board = board or Board(dice=random.Random(1).random)
+    board.enter(made)
+    walk = Walk(
+        route=made,
+        plan=plan(made, ask(made), board.known, SYSTEM.monotonic(), board.dice),
+        deadline=SYSTEM.monotonic() + 5,
+        clock=SYSTEM,
+        board=board,
+    )
+    try:
+        return await first_answer(walk, upstreams.attempt)
+    finally:
+        board.leave(made)
+
+
+async def test_the_next_target_answers_when_the_first_is_down():
+    upstreams = Upstreams(a=[ErrorKind.UNAVAILABLE], b=[None])
+    assert await _walk(route(A, B), upstreams) == "b"
+    assert upstreams.calls == [("a", "primary"), ("b", "failover")]
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.INVALID_REQUEST, ErrorKind.CONTENT_POLICY])
+async def test_an_error_about_the_request_is_not_shopped_around(kind):
+    upstreams = Upstreams(a=[kind], b=[None])
+    with pytest.raises(UpstreamFailed) as failed:
+        await _walk(route(A, B), upstreams)
+    assert len(upstreams.calls) == 1
+    assert failed.value.status == 400
+    assert failed.value.message == f"a says {kind}"
+
+
+async def test_a_too_long_request_only_goes_to_a_larger_window():
+    upstreams = Upstreams(a=[ErrorKind.CONTEXT_LENGTH], b=[None], c=[None])
+    assert await _walk(route(A, B, C), upstreams) == "c"
+    assert [name for name, _ in upstreams.calls] == ["a", "c"]
+
+
+async def test_the_only_target_is_asked_once_more_after_a_passing_failure():
+    upstreams = Upstreams(a=[ErrorKind.UNAVAILABLE, None])
+    assert await _walk(route(A), upstreams) == "a"
+    assert upstreams.calls == [("a", "primary"), ("a", "retry")]
+
+
+async def test_the_only_target_is_asked_again_after_a_short_retry_after():
+    upstreams = Upstreams(a=[ErrorKind.RATE_LIMITED, None])
+    assert await _walk(route(A), upstreams) == "a"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        (ErrorKind.AUTHENTICATION, 502, "upstream_auth"),
+        (ErrorKind.QUOTA, 429, "upstream_quota"),
+        (ErrorKind.NOT_FOUND, 502, "upstream_model_not_found"),
+        (ErrorKind.RATE_LIMITED, 429, "rate_limit_exceeded"),
+        (ErrorKind.OVERLOADED, 503, "server_is_overloaded"),
+        (ErrorKind.UNAVAILABLE, 503, "upstream_unavailable"),
+        (ErrorKind.TIMEOUT, 504, "upstream_timeout"),
+        (ErrorKind.PROTOCOL, 502, "bad_upstream_response"),
+    ],
+)
+async def test_what_the_client_sees_when_every_target_failed(kind, status, code):
+    upstreams = Upstreams(a=[kind], b=[kind])
+    with pytest.raises(UpstreamFailed) as failed:
+        await _walk(route(A, B), upstreams)
+    assert (failed.value.status, failed.value.code, failed.value.retry) == (status, code, False)
+    assert "says" not in failed.value.message, "an upstream's own words may name keys and organisations"
+
+
+@given(st.lists(st.sampled_from([None, *ErrorKind]), min_size=3, max_size=3), st.integers(1, 4))
+def test_never_more_calls_than_allowed_and_nothing_stays_open(script, attempts):
+    made = route(A, B, C, attempts=attempts)
+    upstreams = Upstreams(a=script[:1], b=script[1:2], c=script[2:])
+    board = Board(dice=random.Random(1).random)
+    try:
+        asyncio.run(_walk(made, upstreams, board))
+    except UpstreamFailed:
+        open_calls = 0
+    else:
+        open_calls = 1
+    assert len(upstreams.calls) <= attempts
+    assert sum(seen.in_flight for seen in board.known.values()) == open_calls
+
+
+async def test_an_outage_is_not_multiplied_by_retries():
+    made = route(A, B, budget=0.2)
+    board = Board(dice=random.Random(1).random)
+    for _ in range(100):
+        board.enter(made)
+    granted = sum(board.take_retry(made) for _ in range(100))
+    assert granted == 20
+    board.give_retry(made, granted)
+    assert board.take_retry(made)
+
+
+async def test_a_bad_credential_shuts_every_target_that_uses_it():
+    first, second = target("a"), target("a")
+    board = Board()
+    board.fail(first, ProviderError(ErrorKind.AUTHENTICATION, "no"), [first, second, B])
+    assert set(board.known) == {"a/model"}
+    pair = route(first, B)
+    made = plan(pair, ask(pair), board.known, SYSTEM.monotonic(), board.dice)
+    assert [one.id for one in made.order] == ["b/model"]
+
+
+async def test_a_cancelled_call_is_closed_on_the_board():
+    board = Board()
+    entered = asyncio.Event()
+
+    async def hang(_target, _kind):
+        entered.set()
+        await asyncio.Event().wait()
+
+    made = route(A)
+    walk = Walk(
+        route=made,
+        plan=plan(made, ask(made), {}, 0.0, random.random),
+        deadline=SYSTEM.monotonic() + 9,
+        clock=SYSTEM,
+        board=board,
+    )
+    task = asyncio.ensure_future(first_answer(walk, hang))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert board.known["a/model"].in_flight == 0
