@@ -26,7 +26,7 @@ contracts: .venv/dev
 	@$(BIN)/lint-imports
 
 bench: .venv/dev  ## measure; see benchmarks/README.md
-	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 lock:  ## resolve requirements/*.txt anew; needs uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
