@@ -16,7 +16,7 @@ from litestar.params import FromPath
 from gateway.api import generations, openapi, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
-from gateway.api.chat import Door, endpoint
+from gateway.api.chat import Door, Endpoint
 from gateway.api.edge import App, guarded
 from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.api.models import model_list, one_model
@@ -130,7 +130,7 @@ class Gateway:
         door = self._chat_door()
         direct: dict[str, App] = {}
         for path, read in (("/v1/chat/completions", chat_wish), ("/v1/embeddings", embedding_wish)):
-            direct[path] = endpoint(door, path, read)
+            direct[path] = Endpoint(door, path, read)
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),

@@ -14,8 +14,14 @@ from typing import Literal, Self
 from tests.servers import free_port
 
 Mode = Literal["pass", "hang", "reset", "refuse"]
+FAULTS: tuple[Mode, ...] = ("refuse", "hang", "reset")
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing the socket sends RST instead of FIN."""
+
+
+def redis_at(proxy: "TcpProxy") -> str:
+    """The URL of the Redis behind a proxy."""
+    return f"redis://127.0.0.1:{proxy.port}/0"
 
 
 class TcpProxy:

@@ -1,8 +1,7 @@
 """Reads request bodies and checks them at the door: OpenAI JSON in, requests out, clear errors otherwise."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -47,6 +46,7 @@ _embedding_head = msgspec.json.Decoder(_EmbeddingHead).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<place>[^`]*)`)?$", re.DOTALL)
+_OUT_OF_RANGE = re.compile(r"` [<>]=")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
@@ -56,7 +56,7 @@ def chat_wish(body: bytes, created: int, *, strict: bool) -> Wish:
         head = _chat_head(body)
         fields = _fields(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refused(error) from error
+        raise _refused(error, body) from error
     _check_chat(head)
     options = head.stream_options
     request = ChatRequest(
@@ -83,7 +83,7 @@ def embedding_wish(body: bytes, created: int, *, strict: bool) -> Wish:  # noqa:
         head = _embedding_head(body)
         fields = _fields(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refused(error) from error
+        raise _refused(error, body) from error
     if not head.model:
         raise InvalidRequest("`model` must not be empty.", param="model")
     if head.input is None:
@@ -103,10 +103,12 @@ def _check_chat(head: _ChatHead) -> None:
         raise InvalidRequest("`stream_options` is only allowed with `stream: true`.", param="stream_options")
 
 
-def _refused(error: Exception) -> InvalidRequest:
+def _refused(error: Exception, body: bytes) -> InvalidRequest:
     """Msgspec's words, with the place turned into OpenAI's `param`."""
     if isinstance(error, RecursionError):
         return InvalidRequest("The JSON body is nested too deeply.", code="invalid_json")
+    if not body.strip():
+        return InvalidRequest("The request has no body; send a JSON object.", code="invalid_json")
     if not isinstance(error, msgspec.ValidationError):
         return InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json")
     found = _PLACE.match(str(error))
@@ -115,12 +117,5 @@ def _refused(error: Exception) -> InvalidRequest:
     param = (place + "." + missing[1] if missing else place).lstrip(".")
     if missing:
         return InvalidRequest(f"`{param}` is required.", code="missing_required_parameter", param=param)
-    return InvalidRequest(f"`{param or 'body'}`: {what}.", code="invalid_type", param=param or None)
-
-
-def json_object(body: bytes) -> Mapping[str, Any]:
-    """Any JSON object, decoded. Raises InvalidRequest."""
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise _refused(error) from error
+    code = "invalid_value" if _OUT_OF_RANGE.search(what) else "invalid_type"
+    return InvalidRequest(f"`{param or 'body'}`: {what}.", code=code, param=param or None)

@@ -6,25 +6,26 @@ story, which closes the upstream.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from gateway.api.auth import authenticate
 from gateway.api.edge import (
-    App,
     Attendance,
     ClientGone,
     Receive,
     Scope,
     Send,
+    Watch,
     read_body,
     send_error,
     send_whole,
 )
 from gateway.api.render import error_event
 from gateway.clock import Clock
+from gateway.config.snapshot import Caller
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
 from gateway.service.chat import Chat, Reply
 from gateway.service.keys import KeyRing
@@ -43,6 +44,7 @@ _EVENTS = (
 log = logging.getLogger("fairlead.api")
 
 BROKEN = "The gateway failed to serve this request."
+_YES = (b"true", b"True", b"1")
 CLIENT_GONE = 499
 """The status in our own records for a client that left; nobody receives it."""
 
@@ -56,28 +58,24 @@ class Door(Struct, frozen=True, kw_only=True):
     clock: Clock
 
 
-def endpoint(door: Door, route: str, read: ReadWish) -> App:
-    """The ASGI function of one endpoint. `route` is its template, `read` turns a body into a wish."""
-    attendance = Attendance()
+class Endpoint:
+    """The ASGI app of one endpoint. `route` is its template, `read` turns a body into a wish."""
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, door: Door, route: str, read: ReadWish) -> None:
+        self._door = door
+        self._route = route
+        self._read = read
+        self._attendance = Attendance()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever becomes of it, and end its record."""
         headers = dict(scope["headers"])
-        call = door.recorder.begin(scope["method"], route, scope["path"], headers.get(b"traceparent"))
-        watch = attendance.watch(receive)
+        recorder, method = self._door.recorder, scope["method"]
+        call = recorder.begin(method, self._route, scope["path"], headers.get(b"traceparent"))
+        watch = self._attendance.watch(receive)
         try:
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{route} only takes POST.", headers={"allow": "POST"})
-            caller = authenticate(door.ring, headers)
-            body = await read_body(receive, watch)
-            if headers.get(b"content-type") != b"application/json":
-                _check_type(headers.get(b"content-type"))
-            strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in (
-                b"true",
-                b"True",
-                b"1",
-            )
-            wish = read(body, int(door.clock.now()), strict=strict)
-            reply = await door.chat.serve(call, caller, wish)
+            caller, wish = await self._admitted(method, headers, receive, watch)
+            reply = await self._door.chat.serve(call, caller, wish)
             await _send(send, scope, call, reply)
         except GatewayError as error:
             call.status, call.error = error.status, error.code
@@ -89,16 +87,26 @@ def endpoint(door: Door, route: str, read: ReadWish) -> App:
                 raise
             call.status, call.disconnected = CLIENT_GONE, True
         except Exception:  # the one place where a bug of ours becomes an answer
-            log.exception("unexpected error at %s", route)
+            log.exception("unexpected error at %s", self._route)
             began, call.status, call.error = call.status, 500, "internal_error"
             if began:
                 raise  # the reply has begun: the server cuts the connection, so that it looks broken
             await send_error(send, GatewayError(BROKEN, code="internal_error"), call.request_id)
         finally:
             watch.stop()
-            door.recorder.end(call)
+            recorder.end(call)
 
-    return serve
+    async def _admitted(
+        self, method: str, headers: Mapping[bytes, bytes], receive: Receive, watch: Watch
+    ) -> tuple[Caller, Wish]:
+        if method != "POST":
+            raise MethodNotAllowed(f"{self._route} only takes POST.", headers={"allow": "POST"})
+        caller = authenticate(self._door.ring, headers)
+        body = await read_body(receive, watch)
+        if headers.get(b"content-type") != b"application/json":
+            _check_type(headers.get(b"content-type"))
+        strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in _YES
+        return caller, self._read(body, int(self._door.clock.now()), strict=strict)
 
 
 def _check_type(content_type: bytes | None) -> None:

@@ -105,7 +105,7 @@ async def read_body(receive: Receive, watch: "Watch", limit: int = MAX_JSON_BODY
 async def send_error(send: Send, error: GatewayError, request_id: str, *, close: bool = False) -> None:
     """The whole error reply."""
     headers = error_headers(error, request_id)
-    if close:
+    if close or isinstance(error, BodyTimeout):  # what comes after all would be waited for again
         headers.append((b"connection", b"close"))
     body = error_body(error)
     headers.append((b"content-length", b"%d" % len(body)))

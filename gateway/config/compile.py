@@ -52,6 +52,7 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
     return Snapshot(
         etag=hashlib.sha256(source.text.encode()).hexdigest(),
         generation=source.generation,
+        compiled_at=int(source.now),
         routes=made,
         keys=keys,
         limits=limits,

@@ -92,7 +92,6 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: Sequence[RouteTarget]
     retries: Retries
     timeouts: Timeouts
-    created: int = 0
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -174,6 +173,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     etag: str
     generation: int
+    compiled_at: int = 0
+    """Unix seconds."""
     routes: Mapping[str, Route]
     keys: Sequence[KeyRow]
     limits: Mapping[str, Sequence[LimitRule]]

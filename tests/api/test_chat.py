@@ -277,6 +277,7 @@ async def test_wrong_and_missing_keys_get_one_and_the_same_answer(tmp_path: Path
 
 BAD = {
     "broken json": (b'{"model": ', "invalid_json", None),
+    "nothing": (b"", "invalid_json", None),
     "not an object": (b"[1]", "invalid_type", None),
     "no messages": (b'{"model": "fast"}', "missing_required_parameter", "messages"),
     "empty messages": (b'{"model": "fast", "messages": []}', "invalid_value", "messages"),
@@ -288,7 +289,7 @@ BAD = {
     "model of wrong type": (b'{"model": 3, "messages": [{"role": "user"}]}', "invalid_type", "model"),
     "temperature too hot": (
         b'{"model": "fast", "temperature": 9, "messages": [{"role": "user"}]}',
-        "invalid_type",
+        "invalid_value",
         "temperature",
     ),
     "unknown model": (

@@ -1,0 +1,1 @@
+"""What programs that use the official clients can rely on, seen over real sockets."""
