@@ -101,9 +101,13 @@ _DIRECT: Mapping[str, Any] = {
 
 
 def document(app: Litestar) -> dict[str, Any]:
-    """The whole OpenAPI document."""
+    """The whole OpenAPI document. The framework's own errors in it are replaced by ours."""
     made: dict[str, Any] = app.openapi_schema.to_schema()
-    made["paths"] = {**_DIRECT, **(made.get("paths") or {})}
+    for item in made["paths"].values():
+        for operation in item.values():
+            fine = {code: answer for code, answer in operation["responses"].items() if code < "400"}
+            operation["responses"] = {**fine, "default": _ERROR}
+    made["paths"] = {**_DIRECT, **made["paths"]}
     return made
 
 

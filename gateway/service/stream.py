@@ -28,7 +28,7 @@ class Reading:
     """
 
     __slots__ = (
-        "_answer", "_decoder", "_held", "_loop", "_over", "_pieces", "_silence", "_splitter",
+        "_answer", "_decoder", "_failed", "_held", "_loop", "_over", "_pieces", "_silence", "_splitter",
         "finish_reason", "id", "model", "shown", "usage",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class Reading:
         self._loop = asyncio.get_running_loop()
         self._held: deque[bytes] = deque()
         self._over = False
+        self._failed: ProviderError | None = None
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.model = ""
@@ -63,9 +64,16 @@ class Reading:
         """The next bytes for the client; None after the last. Raises ProviderError when the stream breaks."""
         if self._held:
             return self._held.popleft()
+        if self._failed is not None:
+            raise self._failed
         while not self._over:
             framed: list[bytes] = []
-            await self._more(framed)
+            try:
+                await self._more(framed)
+            except ProviderError as error:
+                if not framed:
+                    raise
+                self._failed = error  # what came before it in the same piece goes out first
             self._breathe()
             if framed:
                 return framed[0] if len(framed) == 1 else b"".join(framed)

@@ -68,6 +68,10 @@ def stream_answer(*pieces: bytes) -> bytes:
     return chunked(*pieces, headers=EVENTS)
 
 
+def chunk_of(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 async def test_a_chat_answer_and_what_is_told_with_it(tmp_path: Path):
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
         up.always(send(completion()))
@@ -178,6 +182,25 @@ async def test_a_stream_cut_after_content_never_looks_complete(tmp_path: Path, e
                 with pytest.raises(openai.APIError):
                     async for _ in await ai.chat.completions.create(**ASK, stream=True):
                         pass
+
+
+async def test_content_that_came_together_with_the_error_is_not_lost(tmp_path: Path):
+    heard = asyncio.Event()
+    said: list[str] = []
+
+    async def listen(ai: openai.AsyncOpenAI) -> None:
+        async for piece in await ai.chat.completions.create(**ASK, stream=True):
+            said.append(piece.choices[0].delta.content or "")
+            heard.set()
+
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        broken = b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
+        begun = stream_answer(*STREAM[:2]).removesuffix(b"0\r\n\r\n")
+        up.always(send(begun), wait(heard), send(chunk_of(STREAM[2] + broken)), close())
+        async with client(gateway.url) as ai:
+            with pytest.raises(openai.APIError):
+                await listen(ai)
+    assert "".join(said) == "One two "
 
 
 async def test_a_stream_that_ends_without_a_finish_reason_is_an_error_not_an_answer(tmp_path: Path):
