@@ -144,6 +144,7 @@ class Draining(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         sys.stdout.write(self._banner)
         sys.stdout.flush()
 
