@@ -26,9 +26,10 @@ from benchmarks.subjects import KEY, Subject, subjects
 from gateway.api.server import Protocol
 from gateway.app import Gateway
 from gateway.config.settings import read
+from gateway.service.books import FLUSH_SECONDS
 
 WARM_UP = 50
-REQUESTS = 400
+REQUESTS = 1000
 
 
 async def _load(subject: Subject, requests: int) -> None:
@@ -62,6 +63,7 @@ async def profile(subject: Subject) -> cProfile.Profile:
     profiler = cProfile.Profile()
     profiler.enable()
     await _load(subject, REQUESTS)
+    await asyncio.sleep(FLUSH_SECONDS * 1.5)  # the ledger is written behind the answers: that is part of them
     profiler.disable()
     server.should_exit = True
     await serving

@@ -71,7 +71,8 @@ class Endpoint:
         """Serve one request, whatever becomes of it, and end its record."""
         headers = dict(scope["headers"])
         recorder, method = self._door.recorder, scope["method"]
-        call = recorder.begin(method, self._route, scope["path"], headers.get(b"traceparent"))
+        parent = headers[b"traceparent"] if b"traceparent" in headers else None  # noqa: SIM401 - one call less
+        call = recorder.begin(method, self._route, scope["path"], parent)
         watch = self._attendance.watch(receive)
         try:
             caller, wish = await self._admitted(method, headers, receive, watch)
@@ -103,14 +104,14 @@ class Endpoint:
             raise MethodNotAllowed(f"{self._route} only takes POST.", headers={"allow": "POST"})
         caller = authenticate(self._door.ring, headers)
         body = await read_body(receive, watch)
-        if headers.get(b"content-type") != b"application/json":
-            _check_type(headers.get(b"content-type"))
+        if b"content-type" in headers and headers[b"content-type"] != b"application/json":
+            _check_type(headers[b"content-type"])
         strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in _YES
         return caller, self._read(body, int(self._door.clock.now()), strict=strict)
 
 
-def _check_type(content_type: bytes | None) -> None:
-    if content_type is not None and b"json" not in content_type.lower():
+def _check_type(content_type: bytes) -> None:
+    if b"json" not in content_type.lower():
         raise InvalidRequest(
             f"content-type is `{content_type.decode('latin-1')[:100]}`; this endpoint takes `application/json`.",
             code="unsupported_content_type",

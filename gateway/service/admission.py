@@ -106,12 +106,12 @@ class Admission:
         )
 
     def _known(self, caller: Caller) -> "_Known":
-        known = self._callers.get(caller.id)
-        if known is None or known.caller is not caller:  # a reload makes new callers
-            if len(self._callers) >= _MAX_CALLERS:
-                self._callers.clear()
-            budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
-            known = self._callers[caller.id] = _Known(caller, Template(caller), budgeted)
+        if caller.id in self._callers and self._callers[caller.id].caller is caller:
+            return self._callers[caller.id]
+        if len(self._callers) >= _MAX_CALLERS:  # a new key, or a reload made new callers
+            self._callers.clear()
+        budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
+        known = self._callers[caller.id] = _Known(caller, Template(caller), budgeted)
         return known
 
 

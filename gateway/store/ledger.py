@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import func, select
 
 from gateway.store.engine import Transaction, insert_once
@@ -31,8 +32,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
     """Write entries; one that is there already (same source and kind) is left as it is."""
     if entries:
-        values = [{name: getattr(entry, name) for name in Entry.__struct_fields__} for entry in entries]
-        await transaction.execute(insert_once(transaction, ledger), values)
+        await transaction.execute(insert_once(transaction, ledger), [asdict(entry) for entry in entries])
 
 
 async def spent(transaction: Transaction, caller: str, since: float) -> int:

@@ -13,10 +13,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def line(call: Call, now: float) -> bytes:
-    """What is said of one call: an allow-list, so that nothing slips in. `now` is Unix seconds."""
+    """What is said of one call: an allow-list, so that nothing slips in. `now` is Unix seconds.
+
+    Times are cut to the microsecond by `// 1`, which costs no call.
+    """
     chosen = call.chosen
     told: dict[str, object] = {
-        "time": round(now, 3),
+        "time": now * 1e3 // 1 / 1e3,
         "message": "call",
         "request_id": call.request_id,
         "trace_id": f"{call.trace_id:032x}",
@@ -24,7 +27,7 @@ def line(call: Call, now: float) -> bytes:
         "method": call.method,
         "route": call.route,
         "status": call.status,
-        "duration_ms": round((call.ended - call.started) * 1e3, 2),
+        "duration_ms": (call.ended - call.started) * 1e6 // 1 / 1e3,
     }
     if call.model:
         told |= {"model": call.model, "attempts": len(call.attempts), "stream": call.stream}
@@ -32,13 +35,13 @@ def line(call: Call, now: float) -> bytes:
         told["error"] = call.error
     if chosen is not None:
         told["target"] = chosen.target
-        told["upstream_ms"] = round((chosen.ended - chosen.started) * 1e3, 2)
+        told["upstream_ms"] = (chosen.ended - chosen.started) * 1e6 // 1 / 1e3
         if chosen.usage is not None:
             told |= {"input_tokens": chosen.usage.input, "output_tokens": chosen.usage.output}
         if chosen.cost is not None:
             told["cost_usd"] = chosen.cost / 1e9
         if chosen.first_content is not None:
-            told["first_token_ms"] = round((chosen.first_content - call.started) * 1e3, 2)
+            told["first_token_ms"] = (chosen.first_content - call.started) * 1e6 // 1 / 1e3
     return _encode(told) + b"\n"
 
 

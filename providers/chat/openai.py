@@ -132,7 +132,9 @@ def chat_request(request: ChatRequest, target: Target) -> HttpRequest:
     if request.stream:
         fields["stream"] = _TRUE
         fields["stream_options"] = _options_with_usage(request.body)
-    dropped = quirks.fit(fields, target.rules) + quirks.apply(fields, target.quirks)
+    dropped: list[str] = []
+    if target.rules or target.quirks is not None:
+        dropped = quirks.fit(fields, target.rules) + quirks.apply(fields, target.quirks)
     return _post(target, "/chat/completions", fields, dropped)
 
 
