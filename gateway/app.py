@@ -71,11 +71,11 @@ class Gateway:
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self.draining = False
         self.metrics = Metrics()
+        self._board = Board()
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
         self._lines = Lines()
         self._database = Database(settings.database_url.reveal())
         self._upstream = Upstream(stock=_stock(settings.transport))
-        self._board = Board()
         self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
@@ -175,11 +175,11 @@ class Gateway:
             for name, work in (
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
-                ("write the ledger", self._books.keep()),
                 ("refresh keys", self._refresh_keys()),
                 ("run video jobs", self._runner.run()),
             )
         ]
+        writing = asyncio.create_task(self._books.keep(), name="write the ledger")
         try:
             yield
         finally:
@@ -187,7 +187,8 @@ class Gateway:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await self._books.flush()
+            self._books.stop()
+            await writing
             await self._upstream.close()
             await self._limiter.close()
             await self._database.close()
@@ -220,6 +221,7 @@ class Gateway:
 
     def _reloaded(self, result: str, _problems: Sequence[ConfigProblem]) -> None:
         self.metrics.count(names.RELOADS, result)
+        self._board.reconsider()
 
     def _why_not_ready(self) -> str | None:
         return "draining" if self.draining else None

@@ -152,12 +152,19 @@ _KEEPS_WORDS = frozenset(
 """Kinds that are about the request: the client needs the provider's own words to mend it."""
 
 
+_TELLS_LITTLE = frozenset((ErrorKind.UNSUPPORTED, ErrorKind.AUTHENTICATION, ErrorKind.NOT_FOUND))
+"""Kinds that say something of one target only: shown when every target met one of these."""
+
+
 class UpstreamFailed(GatewayError):
-    """No target answered. `causes` holds what each attempt met, in order; never empty."""
+    """No target answered. `causes` holds what each attempt met, in order; never empty.
+
+    The client is told of the last cause that tells something: 400 for an unsupported part only if all refused.
+    """
 
     def __init__(self, causes: Sequence[ProviderError], *, headers: Mapping[str, str] | None = None) -> None:
         self.causes = tuple(causes)
-        cause = self.causes[-1]
+        cause = next((one for one in reversed(self.causes) if one.kind not in _TELLS_LITTLE), self.causes[-1])
         self.kind = cause.kind
         self.status, self.type, code = _UPSTREAM[cause.kind]
         about_request = cause.kind in _KEEPS_WORDS

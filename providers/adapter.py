@@ -62,7 +62,9 @@ class EmbeddingAdapter(Protocol):
     def embedding_request(self, request: EmbeddingRequest, target: Target) -> HttpRequest:
         """The call to make."""
 
-    def embedding_response(self, request: EmbeddingRequest, target: Target, response: HttpResponse) -> Completion:
+    def embedding_response(
+        self, request: EmbeddingRequest, target: Target, response: HttpResponse
+    ) -> Completion:
         """The answer as OpenAI JSON."""
 
     def error(self, response: HttpResponse) -> ProviderError:

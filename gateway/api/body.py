@@ -10,6 +10,9 @@ from gateway.errors import InvalidRequest
 from gateway.service.wish import CHAT_CALL, DEFAULT_OUTPUT, EMBEDDING_CALL, Wish
 from providers.types import ChatRequest, EmbeddingRequest
 
+MOST_TOKENS = 1 << 31
+"""The largest cap a client may set; far above any model, far below what a counter can hold."""
+
 
 class _Message(Struct):
     role: str
@@ -26,8 +29,8 @@ class _ChatHead(Struct):
     messages: list[_Message]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=MOST_TOKENS)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=MOST_TOKENS)] | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -46,6 +49,9 @@ _embedding_head = msgspec.json.Decoder(_EmbeddingHead).decode
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<place>[^`]*)`)?$", re.DOTALL)
+PICTURE = 4500
+"""Bytes that an embedded picture is taken for: about 1,500 tokens."""
+_EMBEDDED = re.compile(rb'"(?:data:[^",]{1,100};base64,)?[A-Za-z0-9+/\\]{1024,}={0,2}"')
 _OUT_OF_RANGE = re.compile(r"` [<>]=")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
@@ -73,7 +79,7 @@ def chat_wish(body: bytes, created: int, *, strict: bool) -> Wish:
         output_tokens=(DEFAULT_OUTPUT if cap is None else cap) * (head.n or 1),
         stream=request.stream,
         strict=strict,
-        body_size=len(body),
+        body_size=_size(body),
     )
 
 
@@ -92,6 +98,14 @@ def embedding_wish(body: bytes, created: int, *, strict: bool) -> Wish:  # noqa:
         raise InvalidRequest("`input` must not be empty.", param="input")
     request = EmbeddingRequest(model=head.model, body=fields)
     return Wish(operation=EMBEDDING_CALL, request=request, strict=strict, body_size=len(body))
+
+
+def _size(body: bytes) -> int:
+    """Bytes of text: an embedded picture or sound counts as PICTURE bytes, whatever its size."""
+    if b";base64," not in body and b'"data"' not in body:
+        return len(body)
+    embedded = [len(found) for found in _EMBEDDED.findall(body)]
+    return len(body) - sum(embedded) + PICTURE * len(embedded)
 
 
 def _check_chat(head: _ChatHead) -> None:

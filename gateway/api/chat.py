@@ -7,7 +7,7 @@ story, which closes the upstream.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, NoReturn, TypeAlias
 
 from msgspec import Struct
 
@@ -25,8 +25,7 @@ from gateway.api.edge import (
 )
 from gateway.api.render import error_event
 from gateway.clock import Clock
-from gateway.config.snapshot import Caller
-from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, Unavailable
 from gateway.service.chat import Chat, Reply
 from gateway.service.keys import KeyRing
 from gateway.service.wish import Wish
@@ -43,6 +42,7 @@ _EVENTS = (
 )
 log = logging.getLogger("fairlead.api")
 
+STOPPING = "The gateway is shutting down; try again."
 BROKEN = "The gateway failed to serve this request."
 _YES = (b"true", b"True", b"1")
 CLIENT_GONE = 499
@@ -75,17 +75,20 @@ class Endpoint:
         call = recorder.begin(method, self._route, scope["path"], parent)
         watch = self._attendance.watch(receive)
         try:
-            caller, wish = await self._admitted(method, headers, receive, watch)
-            reply = await self._door.chat.serve(call, caller, wish)
-            await _send(send, scope, call, reply)
+            if method != "POST":
+                raise MethodNotAllowed(f"{self._route} only takes POST.", headers={"allow": "POST"})
+            caller = authenticate(self._door.ring, headers)
+            call.key_id, call.organisation = caller.id, caller.organisation
+            reply = await self._door.chat.serve(call, caller, await self._wish(headers, receive, watch))
+            await _send(send, scope, call, Outgoing(reply, watch))
         except GatewayError as error:
             call.status, call.error = error.status, error.code
-            await send_error(send, error, call.request_id)
+            await send_error(send, error, call.request_id, close=not watch.whole)
         except ClientGone:
             call.status, call.disconnected = CLIENT_GONE, True
         except asyncio.CancelledError:
             if not watch.gone:
-                raise
+                await _stopped(send, call)
             call.status, call.disconnected = CLIENT_GONE, True
         except Exception:  # the one place where a bug of ours becomes an answer
             log.exception("unexpected error at %s", self._route)
@@ -97,17 +100,21 @@ class Endpoint:
             watch.stop()
             recorder.end(call)
 
-    async def _admitted(
-        self, method: str, headers: Mapping[bytes, bytes], receive: Receive, watch: Watch
-    ) -> tuple[Caller, Wish]:
-        if method != "POST":
-            raise MethodNotAllowed(f"{self._route} only takes POST.", headers={"allow": "POST"})
-        caller = authenticate(self._door.ring, headers)
+    async def _wish(self, headers: Mapping[bytes, bytes], receive: Receive, watch: Watch) -> Wish:
         body = await read_body(receive, watch)
         if b"content-type" in headers and headers[b"content-type"] != b"application/json":
             _check_type(headers[b"content-type"])
         strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in _YES
-        return caller, self._read(body, int(self._door.clock.now()), strict=strict)
+        return self._read(body, int(self._door.clock.now()), strict=strict)
+
+
+async def _stopped(send: Send, call: Call) -> NoReturn:
+    """The server stops and cannot wait any longer: say so, unless a reply has begun, which is then cut."""
+    call.truncated, call.error = bool(call.status), "shutdown"
+    if not call.status:
+        call.status = 503
+        await send_error(send, Unavailable(STOPPING, retry_after=1), call.request_id, close=True)
+    raise asyncio.CancelledError
 
 
 def _check_type(content_type: bytes) -> None:
@@ -118,7 +125,15 @@ def _check_type(content_type: bytes) -> None:
         )
 
 
-async def _send(send: Send, scope: Scope, call: Call, reply: Reply) -> None:
+class Outgoing(NamedTuple):
+    """A reply, and the watch that ends it when the client stops reading."""
+
+    reply: Reply
+    watch: Watch
+
+
+async def _send(send: Send, scope: Scope, call: Call, outgoing: Outgoing) -> None:
+    reply, watch = outgoing
     headers = reply.headers
     headers += ((b"x-request-id", call.request_id.encode()),)
     call.status = 200
@@ -131,7 +146,9 @@ async def _send(send: Send, scope: Scope, call: Call, reply: Reply) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             while (piece := await reply.next()) is not None:
+                watch.idle, watch.sending = 0.0, True
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                watch.sending = False
         except GatewayError as error:
             call.error = error.code
             await send({"type": "http.response.body", "body": error_event(error), "more_body": True})

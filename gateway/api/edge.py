@@ -22,6 +22,8 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32_768
 BODY_IDLE_SECONDS = 20.0
 """How long a client may take between two pieces of its request body."""
+READER_IDLE_SECONDS = 60.0
+"""How long a client may leave a piece of a streamed answer unread."""
 MAX_JSON_BODY = 32 * 1024 * 1024
 
 
@@ -153,27 +155,41 @@ class Watch:
     """Cancels the serving task when its body stops coming, and later when the client leaves.
 
     `late` and `gone` tell the two, and both from a cancellation that is not ours. Set `idle` to 0 with each
-    piece of the body, and `whole` when it is all there. Listening for the client's leaving begins with the
+    piece of the body or the reply, `whole` when the body is all there, and `sending` while a piece of the reply
+    goes out: who does not read for READER_IDLE_SECONDS has left. Listening for the client's leaving begins with the
     first look after that: most answers are out before it and never pay for it.
     """
 
-    __slots__ = ("_attendance", "_listener", "_receive", "_serving", "gone", "idle", "late", "whole")
+    __slots__ = (
+        "_attendance",
+        "_listener",
+        "_receive",
+        "_serving",
+        "gone",
+        "idle",
+        "late",
+        "sending",
+        "whole",
+    )
 
     def __init__(self, attendance: Attendance, receive: Receive) -> None:
         self._attendance = attendance
         self._receive = receive
         self._serving = asyncio.current_task()
         self._listener: asyncio.Task[None] | None = None
-        self.gone = self.late = self.whole = False
+        self.gone = self.late = self.sending = self.whole = False
         self.idle = 0.0
 
     def look(self, passed: float) -> None:
         """Some time has passed."""
+        self.idle += passed
         if self.whole:
             if self._listener is None:
                 self._listener = asyncio.ensure_future(self._listen())
+            if self.sending and self.idle > READER_IDLE_SECONDS and not self.gone:
+                self.gone = True
+                self._cancel()
             return
-        self.idle += passed
         if self.idle > BODY_IDLE_SECONDS and not self.late:
             self.late = True
             self._cancel()

@@ -30,15 +30,18 @@ class Cycle(RequestResponseCycle):
             return
         if self.flow.write_paused:
             await self.flow.drain()
-        self.response_started = self.response_complete = True
         body = message["body"]
-        lines = [b"%b: %b\r\n" % pair for pair in (*self.default_headers, *message["headers"])]
+        pairs = (*self.default_headers, *message["headers"])
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        if lines.count(b"\n") != len(pairs) or lines.count(b"\r") != len(pairs):
+            raise RuntimeError("a header holds a line break")  # it would be a second response
         head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
             STATUS_LINE[message["status"]],
-            b"".join(lines),
+            lines,
             b"" if self.keep_alive else b"connection: close\r\n",
             len(body),
         )
+        self.response_started = self.response_complete = True
         self.transport.write(head + body)
         self.message_event.set()
         if not self.keep_alive:

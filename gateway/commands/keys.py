@@ -66,8 +66,11 @@ def _check(file: Path, told: dict[str, Any]) -> None:
     limits, models = told["limits"], told["models"] or ()
     if not limits and not models:
         return
-    source = Source(file.read_text(encoding="utf-8"), str(file), os.environ, time.time())
-    snapshot = compile_config(source, vault=TrustingVault())
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([ConfigProblem(str(file), 0, 0, "", f"cannot be read: {error}")]) from error
+    snapshot = compile_config(Source(text, str(file), os.environ, time.time()), vault=TrustingVault())
     wrong = [
         ("--model", unknown("model", model, snapshot.routes))
         for model in models

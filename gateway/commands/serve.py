@@ -5,6 +5,7 @@ clients who come early wait in the door's queue instead of being refused. With o
 by itself. With several it only watches: each worker inherits the door and takes connections from it.
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -21,6 +22,8 @@ from gateway.commands.server import BACKLOG, Draining, configured
 from gateway.commands.worker import command as worker_command
 from gateway.config.settings import Settings, kept_secret, read
 from gateway.service.keys import PREFIX
+from gateway.store.engine import Database
+from gateway.store.migrate import migrate
 
 WORKER_PORT = 4100
 BANNER = """
@@ -72,6 +75,7 @@ def run(options: Options) -> None:
         _serve_one(options, settings, socket.socket(fileno=options.inherited), Children(), "")
         return
     door = _listen(options)
+    asyncio.run(_prepare(settings))
     key = _demo_key(settings) if options.demo else None
     children = Children()
     if options.demo:
@@ -97,6 +101,15 @@ def _listen(options: Options) -> socket.socket:
             f"{options.host}:{options.port} cannot be listened on: {error.strerror}. Choose another --port."
         )
     return door
+
+
+async def _prepare(settings: Settings) -> None:
+    """Bring the database up to date; one that does not answer is said here, in a sentence."""
+    database = Database(settings.database_url.reveal())
+    try:
+        await migrate(database)
+    finally:
+        await database.close()
 
 
 def _demo_key(settings: Settings) -> str:

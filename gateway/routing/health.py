@@ -31,21 +31,24 @@ from providers.errors import ErrorKind, ProviderError
 MAX_REST = 300.0
 DEFAULT_RATE_REST = 1.0
 """Seconds a target rests after a 429 that named no time."""
+PROBE_SECONDS = 30.0
+"""How long a half-open target waits for word of its probe before it lets the next one through."""
 LATENCY_HALF_LIFE = 10.0
 
 
 class Health(Struct, frozen=True, kw_only=True):
     """One target as this process sees it. Times are monotonic seconds.
 
-    `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row,
-    `probing` is true while a half-open target's single probe is out.
+    `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row.
+    While a half-open target's probe is out, `probe_until` is when the next may go if nothing is heard of it.
     """
 
     failures: int = 0
     openings: int = 0
     shut: ErrorKind | None = None
+    shut_at: float = 0.0
     shut_until: float = 0.0
-    probing: bool = False
+    probe_until: float = 0.0
     in_flight: int = 0
     latency: float | None = None
     seen_at: float = 0.0
@@ -67,18 +70,23 @@ def is_open_to(health: Health, now: float) -> bool:
     """Whether a call may go to this target now."""
     if health.shut is None:
         return True
-    return now >= health.shut_until and not (health.openings and health.probing)
+    return now >= health.shut_until and (not health.openings or now >= health.probe_until)
 
 
 def started(health: Health, now: float) -> Health:
     """A call goes out. On a half-open target it is the probe."""
-    if health.shut is None or not health.openings:
+    if health.shut is None or not health.openings or now < health.shut_until:
         return replace(health, in_flight=health.in_flight + 1)
-    return replace(health, in_flight=health.in_flight + 1, probing=now >= health.shut_until)
+    return replace(health, in_flight=health.in_flight + 1, probe_until=now + PROBE_SECONDS)
 
 
 def answered(health: Health, now: float, latency: float) -> Health:
-    """The target gave its first content after `latency` seconds; the call is still open."""
+    """The target gave its first content after `latency` seconds; the call is still open.
+
+    A call that began before the target was shut says nothing about why it was: it stays shut.
+    """
+    if now < health.shut_until and now - latency < health.shut_at:
+        return replace(health, latency=latency, seen_at=now)
     known = health.latency
     if known is not None and latency < known:
         latency = known + (latency - known) * (1.0 - 0.5 ** ((now - health.seen_at) / LATENCY_HALF_LIFE))
@@ -86,8 +94,9 @@ def answered(health: Health, now: float, latency: float) -> Health:
 
 
 def ended(health: Health) -> Health:
-    """A call is over, however it went. A probe that told nothing frees its place."""
-    return replace(health, in_flight=max(0, health.in_flight - 1), probing=False)
+    """A call is over, however it went. When none is left, a probe that told nothing has freed its place."""
+    left = max(0, health.in_flight - 1)
+    return replace(health, in_flight=left, probe_until=health.probe_until if left else 0.0)
 
 
 def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, dice: float) -> Health:
@@ -97,10 +106,11 @@ def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, d
         return _failure(health, error.kind, rule, now, dice)
     if outcome.effect is Effect.REST:
         rest = DEFAULT_RATE_REST if error.retry_after is None else error.retry_after
-        return replace(health, shut=error.kind, shut_until=max(health.shut_until, now + rest), probing=False)
+        until = max(health.shut_until, now + rest)
+        return replace(health, shut=error.kind, shut_at=now, shut_until=until, probe_until=0.0)
     if outcome.effect in (Effect.TARGET_OUT, Effect.CREDENTIAL_OUT):
-        return replace(health, shut=error.kind, shut_until=now + outcome.out, probing=False)
-    return replace(health, probing=False)
+        return replace(health, shut=error.kind, shut_at=now, shut_until=now + outcome.out, probe_until=0.0)
+    return replace(health, probe_until=0.0)
 
 
 def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice: float) -> Health:
@@ -116,6 +126,7 @@ def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice
         failures=failures,
         openings=health.openings + 1,
         shut=kind,
+        shut_at=now,
         shut_until=now + rest,
-        probing=False,
+        probe_until=0.0,
     )

@@ -71,7 +71,7 @@ def _ineligible(candidate: Candidate, ask: Ask, policy: str) -> str | None:
     if candidate.cost is None and not ask.unknown_price_ok and (ask.budgeted or policy == "cheapest"):
         return "unknown price"
     window = target.context_window
-    if window is not None and ask.input_tokens > window * 1.1:  # the estimate may be 10 % high
+    if window is not None and ask.input_tokens > window * 2:  # the estimate may be twice what it will be
         return "context window"
     return None
 

@@ -148,6 +148,7 @@ class JobAdmission:
             )
         costs = Costs(requests=1, concurrent=0, nano_dollars=nano_dollars or 0, video_ms=video_ms)
         grant = await self._admission.admit(caller, lease, costs)
+        self._admission.forget(lease)  # a job holds no slot, and what it holds is remembered for a day
         return msgspec.to_builtins(grant.dimensions)
 
     async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:

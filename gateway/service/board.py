@@ -11,8 +11,11 @@ from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing import health
 from gateway.routing.health import Health
 from gateway.routing.outcomes import OUTCOMES, Effect
-from providers.errors import ProviderError
+from providers.errors import ErrorKind, ProviderError
 
+MOST_TARGETS = 5000
+"""Targets remembered; clients can name as many as they like by `provider/model`."""
+_MENDABLE = frozenset((ErrorKind.AUTHENTICATION, ErrorKind.QUOTA, ErrorKind.NOT_FOUND))
 SPARE_RETRIES = 3
 """Retries that may run at once however small the load is; beyond that a route's budget counts."""
 
@@ -33,7 +36,17 @@ class Board:
 
     def leave(self, route: Route) -> None:
         """A request that entered is over."""
-        self._active[route.model] -= 1
+        left = self._active[route.model] - 1
+        if left:
+            self._active[route.model] = left
+        else:
+            del self._active[route.model]
+
+    def reconsider(self) -> None:
+        """The configuration changed: what was shut for a credential or a model's name may be right now."""
+        for name, seen in self.known.items():
+            if seen.shut in _MENDABLE:
+                self.known[name] = health.Health(in_flight=seen.in_flight, latency=seen.latency)
 
     def take_retry(self, route: Route) -> bool:
         """Ask for leave to call once more for one request; `give_retry` must follow when granted."""
@@ -50,8 +63,15 @@ class Board:
     def start(self, target: RouteTarget, now: float) -> None:
         """A call goes out; `end` must follow."""
         known = self.known
-        seen = known[target.id] if target.id in known else health.NEW  # noqa: SIM401 - runs on every request
-        known[target.id] = health.started(seen, now)
+        if target.id not in known:
+            if len(known) >= MOST_TARGETS:
+                self._forget_idle()
+            known[target.id] = health.NEW
+        known[target.id] = health.started(known[target.id], now)
+
+    def _forget_idle(self) -> None:
+        for name in [name for name, seen in self.known.items() if not seen.in_flight]:
+            del self.known[name]
 
     def answered(self, target: RouteTarget, now: float, latency: float) -> None:
         """The first content came after `latency` seconds."""

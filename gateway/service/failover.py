@@ -13,8 +13,9 @@ read from the table in `routing/outcomes.py`:
 * otherwise the client gets the error.
 
 Three bounds hold at once: the route's `attempts` per request, one deadline over all attempts, and a budget
-of retries over all requests of a route, so that an outage is not multiplied. After a success the target's
-call stays open on the board: whoever reads the answer to its end calls `board.end`.
+of retries over all requests of a route, so that an outage is not multiplied. A target that refused before it
+was called counts in none of them. After a success the target's call stays open on the board: whoever reads
+the answer to its end calls `board.end`.
 """
 
 import asyncio
@@ -80,9 +81,13 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
                 board.answered(target, now, now - began)
                 return result
             again = await _next(walk, remaining, causes)
-            if again is None or not board.take_retry(route):
+            if again is None:
                 raise UpstreamFailed(causes) from causes[-1]
-            kind, retries = again, retries + 1
+            if causes[-1].sent:  # a target that was never called cost nobody anything
+                if not board.take_retry(route):
+                    raise UpstreamFailed(causes) from causes[-1]
+                retries += 1
+            kind = again
     finally:
         if retries:
             board.give_retry(route, retries)
@@ -92,7 +97,10 @@ async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[Provi
     """Put the target to call next at the front of `remaining` and say which kind of attempt that is."""
     error = causes[-1]
     outcome = OUTCOMES[error.kind]
-    if len(causes) >= walk.route.retries.attempts or walk.clock.monotonic() >= walk.deadline:
+    if (
+        sum(cause.sent for cause in causes) >= walk.route.retries.attempts
+        or walk.clock.monotonic() >= walk.deadline
+    ):
         return None
     failed = remaining.pop(0)
     if outcome.next:

@@ -7,12 +7,15 @@ is constant in time.
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Mapping
 
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.store.keys import StoredKey
+
+log = logging.getLogger("fairlead.keys")
 
 PREFIX = "sk-fl-"
 
@@ -55,7 +58,13 @@ class KeyRing:
 
     def _rebuild(self) -> None:
         snapshot = self._live.current
-        callers = {digest: caller_of(key, snapshot) for digest, key in self._stored.items()}
+        callers: dict[bytes, Caller] = {}
+        for digest, key in self._stored.items():
+            limits = key.settings.get("limits")
+            if limits and limits not in snapshot.limits:  # without its limits a key would be unlimited
+                log.error("key %s opens nothing: its limits `%s` are not in the routing file", key.id, limits)
+            else:
+                callers[digest] = caller_of(key, snapshot)
         for row in snapshot.keys:
             callers[hmac.digest(self._pepper, row.sha256, "sha256")] = row.caller
         self._callers = {digest: (digest, caller) for digest, caller in callers.items()}

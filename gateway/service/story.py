@@ -5,6 +5,7 @@ for a stream, then `settle`, exactly once.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ from gateway.service.books import Books
 from gateway.service.failover import Walk, first_answer
 from gateway.service.pictures import Pictures
 from gateway.service.stream import Reading
-from gateway.service.wish import Wish
+from gateway.service.wish import Request, Spoken, Wish
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import Attempt, Call
 from gateway.transport.client import Answer, Upstream
@@ -31,6 +32,10 @@ from providers.errors import ErrorKind, ProviderError
 from providers.types import ChatRequest, Completion, HttpRequest, HttpResponse, Usage
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+_FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+"""What a dropped parameter may be called to be named in a header: the name is the client's own text."""
+_MOST_NAMES = 2000
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -106,7 +111,8 @@ class Story:
         walk = Walk(route=route, plan=made, deadline=self._deadline, clock=parts.clock, board=parts.board)
         result: Completion | Reading = await first_answer(walk, self._try)
         if isinstance(result, Completion):
-            self._note(result.usage, result.finish_reason, result.model, result.id)
+            usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
+            self._note(usage, result.finish_reason, result.model, result.id)
         return result
 
     async def _try(self, target: RouteTarget, kind: str) -> Completion | Reading:
@@ -120,6 +126,7 @@ class Story:
             number=len(call.attempts) + 1,
             kind=kind,
             started=clock.monotonic(),
+            listed=self._route.model in self._snapshot.routes,
         )
         call.attempts += (attempt,)
         try:
@@ -138,24 +145,14 @@ class Story:
         operation, wish, place = self._wish.operation, self._wish, target.target
         spoken = operation.dialects.get(place.dialect)
         if spoken is None:
-            raise ProviderError(
-                ErrorKind.UNSUPPORTED,
-                f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none.",
-                param="model",
-            )
+            why = f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none."
+            raise ProviderError(ErrorKind.UNSUPPORTED, why, param="model", sent=False)
         request = wish.request
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
-        http = spoken.build(request, place)
-        if http.dropped and wish.strict:
-            raise ProviderError(
-                ErrorKind.UNSUPPORTED,
-                f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
-                code="unsupported_parameter",
-                param=http.dropped[0],
-            )
+        http = self._built(spoken, request, target)
         attempt.url = http.url
-        answer = await self._send(http, target.timeouts, attempt.started)
+        answer = await self._send(http, target.timeouts)
         try:
             attempt.status = answer.status
             self._dropped = http.dropped
@@ -172,9 +169,26 @@ class Story:
             raise spoken.error(response)
         return spoken.read(request, place, response)
 
-    async def _send(self, http: HttpRequest, timeouts: Timeouts, started: float) -> Answer:
+    def _built(self, spoken: Spoken, request: Request, target: RouteTarget) -> HttpRequest:
+        """The call to make. What is refused here never reached the target."""
+        try:
+            http = spoken.build(request, target.target)
+        except ProviderError as error:
+            error.sent = False
+            raise
+        if http.dropped and self._wish.strict:
+            raise ProviderError(
+                ErrorKind.UNSUPPORTED,
+                f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
+                code="unsupported_parameter",
+                param=http.dropped[0],
+                sent=False,
+            )
+        return http
+
+    async def _send(self, http: HttpRequest, timeouts: Timeouts) -> Answer:
         now = asyncio.get_running_loop().time()
-        left = self._deadline - started
+        left = self._deadline - self._parts.clock.monotonic()
         if self._wish.stream:
             headers, wait = timeouts.headers, timeouts.first_token
         else:  # an answer that is not streamed sends its headers when it is finished
@@ -190,11 +204,11 @@ class Story:
         """Take over what a stream told until it ended or was left."""
         usage = reading.usage
         if usage is None:  # cut or left before the usage came: count what went out
-            usage = Usage(
-                input=self._reserved.tokens - self._wish.output_tokens,
-                output=cost.token_estimate(reading.shown),
-            )
+            usage = self._estimated(reading.shown)
         self._note(usage, reading.finish_reason, reading.model, reading.id)
+
+    def _estimated(self, output: int) -> Usage:
+        return Usage(input=self._reserved.tokens - self._wish.output_tokens, output=output)
 
     def broken(self, error: ProviderError) -> None:
         """A stream failed after content was passed on: too late for another target."""
@@ -203,27 +217,25 @@ class Story:
             self._attempt.error = str(error.kind)
             self._parts.board.fail(self._chosen, error, self._route.targets)
 
-    def _note(self, usage: Usage | None, finish_reason: str | None, model: str, identity: str) -> None:
+    def _note(self, usage: Usage, finish_reason: str | None, model: str, identity: str) -> None:
         attempt, chosen = self._attempt, self._chosen
         if attempt is None or chosen is None:
             return
         attempt.usage, attempt.finish_reason = usage, finish_reason
         attempt.response_model, attempt.response_id = model, identity
-        attempt.cost = cost.bill(chosen.price, usage) if usage is not None else None
+        attempt.cost = cost.bill(chosen.price, usage)
         self._usage = usage
 
     async def settle(self) -> None:
         """Book what was used, free the slot, write the ledger."""
         parts, attempt, usage = self._parts, self._attempt, self._usage
         parts.board.leave(self._route)
-        if attempt is None or self._chosen is None:
+        if attempt is None or self._chosen is None or usage is None:
             used = Costs(requests=1)
         else:
             parts.board.end(self._chosen)
             attempt.ended = parts.clock.monotonic()
-            tokens = self._reserved.tokens if usage is None else usage.input + usage.output
-            money = self._reserved.nano_dollars if usage is None else attempt.cost or 0
-            used = Costs(requests=1, tokens=tokens, nano_dollars=money)
+            used = Costs(requests=1, tokens=usage.input + usage.output, nano_dollars=attempt.cost or 0)
             parts.books.enter(
                 Entry(
                     source=self._call.request_id,
@@ -232,9 +244,9 @@ class Story:
                     organisation=self._caller.organisation,
                     model=self._route.model,
                     target=self._chosen.id,
-                    input_tokens=usage.input if usage else 0,
-                    output_tokens=usage.output if usage else 0,
-                    nano_dollars=attempt.cost if usage is not None else money,
+                    input_tokens=usage.input,
+                    output_tokens=usage.output,
+                    nano_dollars=attempt.cost,
                     created_at=parts.clock.now(),
                 )
             )
@@ -251,7 +263,8 @@ class Story:
             if attempt.cost is not None:
                 made += ((b"x-fairlead-cost-usd", cost.dollars(attempt.cost).encode()),)
         if self._dropped:
-            made += ((b"x-fairlead-dropped-params", ",".join(self._dropped).encode()),)
+            names = ",".join(name for name in self._dropped if _FIELD.fullmatch(name))
+            made += ((b"x-fairlead-dropped-params", names[:_MOST_NAMES].encode()),)
         return made
 
 

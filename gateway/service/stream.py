@@ -16,6 +16,8 @@ from providers.sse import Splitter
 from providers.types import Chunk, Usage
 
 DONE = b"data: [DONE]\n\n"
+FRAME = 400
+"""Bytes of a chunk that are no text."""
 TAIL_SECONDS = 5.0
 """How long a stream that has given its finish reason may stay silent before it counts as complete."""
 
@@ -24,7 +26,7 @@ class Reading:
     """One streamed answer. `begin` once, then `next` until it gives None, and `close` in any case.
 
     Facts are attributes, complete once `next` gave None: `usage`, `finish_reason`, `model`, `id`. `shown`
-    counts the bytes of content events passed on, for an estimate when the usage never came.
+    estimates the tokens passed on, for when the usage never comes: a chunk is a token, or more when it is long.
     """
 
     __slots__ = (
@@ -112,7 +114,7 @@ class Reading:
                 framed.append(b"data: %b\n\n" % chunk.data)
             if chunk.content:
                 content = True
-                self.shown += len(chunk.data)
+                self.shown += 1 + max(0, len(chunk.data) - FRAME) // 4
             if chunk.finish_reason is not None:
                 self.finish_reason = chunk.finish_reason
             if chunk.usage is not None:

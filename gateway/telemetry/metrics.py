@@ -24,6 +24,9 @@ from gateway.telemetry.record import Attempt, Call
 MAX_TARGETS = 300
 OTHER = "_other"
 
+_Key: TypeAlias = tuple[str, str, str, str, str | None]
+"""Target ("" for one of a client's invention), provider, operation, kind of attempt, error."""
+
 Labels: TypeAlias = tuple[str | int, ...]
 Gauge: TypeAlias = Iterable[tuple[Sequence[str], float]]
 """Label values and the value of each series."""
@@ -75,12 +78,13 @@ class Family:
 class _AttemptSeries:
     """Everything observed of one (target, operation, kind, error)."""
 
-    __slots__ = ("cost", "count", "duration", "first_chunk", "input", "output", "provider")
+    __slots__ = ("cost", "count", "duration", "first_chunk", "input", "output", "provider", "target")
 
     def __init__(self, metrics: "Metrics", target: str, attempt: Attempt) -> None:
         error = attempt.error or ""
         self.count = self.cost = 0
         self.provider = OTHER if target == OTHER else attempt.provider
+        self.target = target
         labels = (attempt.operation, self.provider, target, error)
         self.duration = metrics.operations.at(labels)
         self.first_chunk = metrics.first_chunks.at(labels[:3])
@@ -105,7 +109,7 @@ class Metrics:
         self.tallies: dict[str, Tally[tuple[str, ...]]] = {name: Tally() for name in _COUNTERS}
         self.active = 0
         self.gauges: dict[str, Callable[[], Gauge]] = {}
-        self._attempts: dict[tuple[str, str, str, str | None], _AttemptSeries] = {}
+        self._attempts: dict[_Key, _AttemptSeries] = {}
         self._targets: set[str] = set()
 
     def ended(self, call: Call) -> None:
@@ -137,7 +141,8 @@ class Metrics:
         self.tallies[name][labels] += by
 
     def _attempt(self, attempt: Attempt, previous: Attempt | None) -> None:
-        key = (attempt.target, attempt.operation, attempt.kind, attempt.error)
+        target = attempt.target if attempt.listed else ""
+        key = (target, attempt.provider, attempt.operation, attempt.kind, attempt.error)
         series = self._attempts[key] if key in self._attempts else self._new(key, attempt)
         series.count += 1
         series.duration.observe(attempt.ended - attempt.started)
@@ -150,19 +155,20 @@ class Metrics:
         if attempt.cost:
             series.cost += attempt.cost
         if previous is not None and attempt.kind == "failover":
-            labels = (self._target(previous.target), self._target(attempt.target), previous.error or "")
+            labels = (self._label(previous), self._label(attempt), previous.error or "")
             self.tallies[names.FAILOVERS][labels] += 1
 
-    def _new(self, key: tuple[str, str, str, str | None], attempt: Attempt) -> _AttemptSeries:
-        target = self._target(attempt.target)
+    def _new(self, key: _Key, attempt: Attempt) -> _AttemptSeries:
+        target = self._label(attempt)
         if target == OTHER:
-            key = (OTHER, attempt.operation, attempt.kind, attempt.error)
+            key = (OTHER, OTHER, attempt.operation, attempt.kind, attempt.error)
         series = self._attempts.get(key)
         if series is None:
             series = self._attempts[key] = _AttemptSeries(self, target, attempt)
         return series
 
-    def _target(self, target: str) -> str:
+    def _label(self, attempt: Attempt) -> str:
+        target = attempt.target if attempt.listed else f"{attempt.provider}/{OTHER}"
         if target in self._targets or len(self._targets) < MAX_TARGETS:
             self._targets.add(target)
             return target
@@ -183,10 +189,10 @@ class Metrics:
         attempts, costs = self.tallies[names.ATTEMPTS], self.tallies[names.COST]
         attempts.clear()
         costs.clear()
-        for (target, _, kind, error), series in self._attempts.items():
-            attempts[(target, kind, error or "")] += series.count
+        for (*_, kind, error), series in self._attempts.items():
+            attempts[(series.target, str(kind), error or "")] += series.count
             if series.cost:
-                costs[(series.provider, target)] += series.cost
+                costs[(series.provider, series.target)] += series.cost
         for name, labels in _COUNTERS.items():
             scale = 1e-9 if name == names.COST else 1.0
             made = CounterMetricFamily(_prom(name), name, labels=labels)
@@ -199,7 +205,7 @@ class Metrics:
         for name, read in self.gauges.items():
             gauge = GaugeMetricFamily(_prom(name), name, labels=_GAUGES[name])
             for values, value in read():
-                if not values or self._target(values[0]) != OTHER:
+                if not values or values[0] in self._targets:
                     gauge.add_metric(values, value)
             yield gauge
 

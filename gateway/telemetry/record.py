@@ -19,6 +19,8 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 class Attempt(Struct, kw_only=True, gc=False):
     """One call to one target. `kind` is primary, retry or failover; `error` an ErrorKind or None.
 
+    `listed` is false for a `provider/model` of a client's own invention: no metric may be named after it.
+
     `first_content` is when the client's first piece was there (streams only); `cost` is nano-dollars, None
     when the price is not known.
     """
@@ -30,6 +32,7 @@ class Attempt(Struct, kw_only=True, gc=False):
     number: int
     kind: str
     started: float
+    listed: bool = True
     url: str = ""
     first_content: float | None = None
     ended: float = 0.0

@@ -20,7 +20,7 @@ Cancelling the reader while it waits closes the answer, so that an upstream neve
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.transport.inflate import Inflate
@@ -53,12 +53,13 @@ class Answer:
     """
 
     __slots__ = (
-        "_alarm", "_error", "_inflate", "_loop", "_name", "_paused", "_pieces", "_size", "_source",
+        "_alarm", "_error", "_hidden", "_inflate", "_loop", "_name", "_paused", "_pieces", "_size", "_source",
         "_timer", "_waiter", "_wanted", "deadline", "headers", "status",
     )  # fmt: skip
 
     def __init__(self, source: Source, name: str, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         self.status = 0
+        self._hidden: Sequence[bytes] = ()
         self.headers: Mapping[str, str] = {}
         self.deadline = deadline
         self._source: Source | None = source  # None once the answer has ended
@@ -84,6 +85,10 @@ class Answer:
             raise self._error
         self._wanted = 1
 
+    def hide(self, values: Iterable[str]) -> None:
+        """Take these header values, less their scheme, out of what `read` gives."""
+        self._hidden = [value.rpartition(" ")[2].encode() for value in values if value]
+
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body, or what iteration left of it, content-encoding undone.
 
@@ -100,6 +105,8 @@ class Answer:
         if len(body) > limit:
             self.close()
             raise ProviderError(ErrorKind.PROTOCOL, f"{self._name} sent a body of more than {limit} bytes.")
+        for secret in self._hidden:
+            body = body.replace(secret, b"***")
         return body
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -18,6 +18,8 @@ from providers.types import HttpRequest
 
 __all__ = ["Answer", "Upstream"]
 
+_CREDENTIALS = frozenset(("authorization", "x-api-key", "x-goog-api-key", "api-key"))
+
 
 class Upstream:
     """Every call to a provider goes through one of these. Belongs to one event loop; its maker closes it.
@@ -53,8 +55,12 @@ class Upstream:
         if request.url.startswith(scripted.PREFIX):
             return play(scripted.respond(request), deadline)
         if self._stock is not None:
-            return await self._stock.send(request, connect, headers, deadline)
-        return await self._pool.send(request, connect, headers, deadline, fresh)
+            answer = await self._stock.send(request, connect, headers, deadline)
+        else:
+            answer = await self._pool.send(request, connect, headers, deadline, fresh)
+        if answer.status >= 300:  # some errors repeat the credential they were asked with
+            answer.hide(value for name, value in request.headers.items() if name.lower() in _CREDENTIALS)
+        return answer
 
     async def close(self) -> None:
         """Abort what is still running and close every connection."""

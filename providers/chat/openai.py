@@ -31,7 +31,7 @@ from providers.types import (
     encode,
 )
 
-_Count: TypeAlias = Annotated[int, Meta(ge=0)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
 class _Function(Struct, gc=False):

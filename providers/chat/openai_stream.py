@@ -74,12 +74,16 @@ class Stream:
     """A `ChatStream` for one answer."""
 
     __slots__ = (
-        "_blank", "_calls", "_created", "_done", "_finishes", "_id", "_model", "_owed", "_request", "_roles"
+        "_blank", "_calls", "_choices", "_created", "_done", "_ended", "_finishes", "_id", "_model", "_owed",
+        "_request", "_roles",
     )  # fmt: skip
 
     def __init__(self, request: ChatRequest, target: Target) -> None:
         self._request = request
-        self._finishes = (target.quirks or Quirks()).finish
+        quirks = target.quirks or Quirks()
+        self._finishes = quirks.finish
+        self._choices = 1 if "n" in quirks.force or "n" in quirks.drop else _choices(request)
+        self._ended: set[int] = set()
         self._id = ""
         self._created = request.created
         self._model = target.model
@@ -109,7 +113,8 @@ class Stream:
         if not known:
             self._roles.add(choice.index)
         content = finish is not None or _noticeable(delta)
-        return (Chunk(data=data, content=content, finish_reason=finish, model=seen.model, id=seen.id),)
+        last = None if finish is None else self._last(choice.index, finish)
+        return (Chunk(data=data, content=content, finish_reason=last, model=seen.model, id=seen.id),)
 
     def end(self) -> Sequence[Chunk]:
         """What is still owed: a finish that was only hinted at, and usage that came beside something else."""
@@ -136,6 +141,14 @@ class Stream:
                 return (Chunk(data=data, usage=read, model=seen.model, id=seen.id),)
         return self._mend(event)
 
+    def _last(self, index: int, finish: str) -> str | None:
+        """The finish reason once every choice has one: until then the answer is not complete."""
+        self._ended.add(index)
+        return finish if self._all_ended() else None
+
+    def _all_ended(self) -> bool:
+        return len(self._ended) >= max(self._choices, len(self._roles))
+
     def _fits(self, choice: _Choice) -> bool:
         deltas = choice.delta.tool_calls
         calls = self._calls.get(choice.index)
@@ -149,6 +162,10 @@ class Stream:
         """The slow way: whatever can be understood, said as OpenAI says it."""
         if event.data.strip().startswith(b"[DONE]"):
             self._done = True
+            if (
+                self._ended and not self._all_ended()
+            ):  # a provider that makes fewer choices than were asked for
+                return (Chunk(data=b"", finish_reason="stop"),)
             return ()
         if event.name == "error":
             raise mending.error_in(event.data)
@@ -165,7 +182,11 @@ class Stream:
             self._start(body, event.data)
         finishes = [choice["finish_reason"] for choice in body["choices"] if choice.get("finish_reason")]
         content = bool(finishes) or any(_says_something(choice["delta"]) for choice in body["choices"])
-        return [self._chunk(body, content=content, usage=read, finish=finishes[-1] if finishes else None)]
+        finish = None
+        for choice in body["choices"]:
+            if choice.get("finish_reason"):
+                finish = self._last(choice["index"], choice["finish_reason"])
+        return [self._chunk(body, content=content, usage=read, finish=finish)]
 
     def _start(self, body: dict[str, Any], data: bytes) -> None:
         """Take down what every chunk repeats, making up what the provider left out."""
@@ -239,6 +260,11 @@ class Stream:
             model=self._model,
             id=self._id,
         )
+
+
+def _choices(request: ChatRequest) -> int:
+    wanted = msgspec.json.decode(request.body["n"]) if "n" in request.body else 1
+    return wanted if isinstance(wanted, int) else 1
 
 
 def _noticeable(delta: _Delta) -> bool:

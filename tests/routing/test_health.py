@@ -70,6 +70,26 @@ def test_a_429_rests_until_retry_after_and_is_no_failure():
     assert health.is_open_to(health.started(seen, 13.0), 13.0), "no probing after a rest: all may come back"
 
 
+def test_an_older_success_does_not_end_a_rest_or_an_open_breaker():
+    both = health.started(health.started(health.NEW, 0.0), 0.0)
+    resting = health.failed(
+        both, ProviderError(ErrorKind.RATE_LIMITED, "x", retry_after=60.0), RULE, 1.0, 0.0
+    )
+    assert not health.is_open_to(health.ended(health.answered(resting, 2.0, 2.0)), 2.0)
+    seen = health.started(health.NEW, 0.0)
+    for _ in range(5):
+        seen = _fail(seen, DOWN, 1.0)
+    assert not health.is_open_to(health.answered(seen, 2.0, 2.0), 2.0)
+
+
+def test_the_end_of_an_older_call_does_not_let_a_second_probe_through():
+    seen = health.started(health.NEW, 0.0)
+    for _ in range(5):
+        seen = _fail(seen, DOWN, 0.0)
+    probing = health.started(seen, 6.0)
+    assert not health.is_open_to(health.ended(probing), 6.1)
+
+
 @given(st.sampled_from([ErrorKind.INVALID_REQUEST, ErrorKind.CONTENT_POLICY, ErrorKind.UNSUPPORTED]))
 def test_errors_about_the_request_say_nothing_of_the_target(kind: ErrorKind):
     seen = health.NEW
@@ -94,7 +114,7 @@ def test_whatever_happens_the_counts_stay_sane_and_every_target_comes_back(histo
             seen = health.failed(seen, ProviderError(what, "x"), RULE, now, dice)
         seen = health.ended(seen)
         assert seen.in_flight == 0
-        assert not seen.probing
+        assert seen.probe_until == 0.0
     assert health.is_open_to(seen, now + 1000.0)
 
 
