@@ -1,0 +1,1 @@
+"""Tests of the whole running system, mostly as processes of their own."""

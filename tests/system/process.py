@@ -1,0 +1,204 @@
+"""`fairlead serve` as a process of its own, as a user starts it, and other commands beside it."""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx2
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.running import KEY, OTHER_KEY, PROVIDER_KEY, routing
+
+START_SECONDS = 30.0
+HELLO = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
+
+def demo(**more: object) -> str:
+    """A routing file whose model `demo` answers by itself, for 0.30 dollars a million tokens."""
+    targets = [{"provider": "demo", "model": "small", "price": {"input": 0.3, "output": 0.3}}]
+    return routing({"demo": {"targets": targets}}, {"demo": {"dialect": "scripted"}}, **more)
+
+
+def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a gateway of this folder needs to know; nothing of the machine's own but PATH."""
+    return {
+        "PATH": os.environ["PATH"],
+        "FAIRLEAD_DATA_DIR": str(folder / "data"),
+        "TEST_KEY": KEY,
+        "OTHER_KEY": OTHER_KEY,
+        "PROVIDER_KEY": PROVIDER_KEY,
+        **(more or {}),
+    }
+
+
+def command(
+    folder: Path, *words: str, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `fairlead ...` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *words],
+        env=environment(folder, more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def until(what: Callable[[], object], seconds: float = START_SECONDS) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+
+
+async def until_async(what: Callable[[], object], seconds: float = START_SECONDS) -> None:
+    """The same, while the test's own servers go on; `what` may be a coroutine function."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = what()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.01)
+
+
+def metric(exposition: str, name: str, **labels: str) -> float:
+    """The sum of the samples of a metric that have these labels; 0 when there is none."""
+    families = text_string_to_metric_families(exposition)
+    samples = [one for family in families for one in family.samples if one.name == name]
+    return sum(one.value for one in samples if labels.items() <= one.labels.items())
+
+
+class Serving:
+    """A running `fairlead serve`. Use it in a `with` block: at its end the process is gone for certain.
+
+    `url` has no `/v1`. `out` and `err` are what it has said so far. With `wait=False` whoever starts it calls
+    `ready` before anything else.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        *words: str,
+        more: Mapping[str, str] | None = None,
+        wait: bool = True,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config = folder / "config" / "fairlead.yaml"
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text(text)
+        self.url = ""
+        self._words = words
+        self._environment = environment(folder, more)
+        self._wait = wait
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        if self._wait:
+            self.ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.running:
+            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+        if self.running:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err").read_text()
+
+    def start(self) -> None:
+        """Start the process; returns at once."""
+        words = [sys.executable, "-m", "gateway", "serve", "--config", str(self.config), *self._words]
+        if "--port" not in words:
+            words += ["--port", "0"]
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            self._process = subprocess.Popen(
+                words, env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def ready(self) -> None:
+        """Wait until it says that it is."""
+        until(lambda: "ready on" in self.out or not self.running)
+        assert self.running, f"it ended with {self.process.returncode}:\n{self.err}"
+        self.url = self.said(r"ready on (\S+)")
+
+    def said(self, pattern: str) -> str:
+        """The first group of a pattern in its output."""
+        found = re.search(pattern, self.out)
+        assert found is not None, self.out
+        return found[1]
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self.process.send_signal(number)
+
+    def ended(self, seconds: float = START_SECONDS) -> int:
+        """Wait for its end; its exit status."""
+        return self.process.wait(seconds)
+
+    def kill9(self) -> None:
+        """Kill it, as a crash would."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """See `metric`."""
+        return metric(httpx2.get(f"{self.url}/metrics").text, name, **labels)
+
+    def children(self) -> list[int]:
+        """The process ids of the workers it started."""
+        return [pid for pid, parent in _parents() if parent == self.process.pid]
+
+
+def _parents() -> Sequence[tuple[int, int]]:
+    """Every process of this machine and its parent."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                _, _, rest = (folder / "stat").read_text().rpartition(")")
+                found.append((int(folder.name), int(rest.split()[1])))
+    return found
+
+
+def replaced(text: str, **sections: object) -> str:
+    """A routing file's text with whole sections replaced."""
+    return yaml.safe_dump({**yaml.safe_load(text), **sections}, sort_keys=False)
