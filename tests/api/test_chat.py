@@ -343,3 +343,65 @@ async def test_bad_input_names_the_field(tmp_path: Path, name):
     error = got.json()["error"]
     assert (error["code"], error["param"]) == (code, param)
     assert set(error) == {"message", "type", "param", "code"}
+
+
+async def test_a_fields_name_cannot_split_the_response(tmp_path: Path):
+    message = {"id": "m", "type": "message", "role": "assistant", "model": "x", "stop_reason": "end_turn"}
+    body = {
+        **message,
+        "content": [{"type": "text", "text": "Hi"}],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    async with Faulty() as up:
+        async with running(routing(route("a"), {"a": upstream(up.url, "anthropic")}), tmp_path) as gateway:
+            up.always(send(answer(json.dumps(body).encode(), headers=JSON)))
+            async with httpx2.AsyncClient() as http:
+                got = await http.post(
+                    f"{gateway.url}/v1/chat/completions",
+                    json={
+                        **ASK,
+                        "max_tokens": 5,
+                        "seed": 1,
+                        "a\r\nset-cookie: evil=1\r\n\r\nHTTP/1.1 200 OK": 1,
+                    },
+                    headers={"authorization": f"Bearer {KEY}"},
+                )
+    assert got.status_code == 200
+    assert "set-cookie" not in got.headers
+    assert got.headers["x-fairlead-dropped-params"] == "seed"
+
+
+async def test_a_stream_of_two_choices_is_complete_when_both_are(tmp_path: Path):
+    def choice(index: int, delta: dict, finish: str | None = None) -> bytes:
+        return event(delta, finish, choices=[{"index": index, "delta": delta, "finish_reason": finish}])
+
+    begun = [
+        choice(0, {"role": "assistant", "content": "A"}),
+        choice(1, {"role": "assistant", "content": "B"}),
+    ]
+    async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
+        async with client(gateway.url) as ai:
+            up.next(send(stream_answer(*begun, choice(0, {}, "stop"))), close())
+            pieces = await ai.chat.completions.create(**ASK, stream=True, n=2)
+            with pytest.raises(openai.APIError):
+                async for _ in pieces:
+                    pass
+            up.next(
+                send(stream_answer(*begun, choice(0, {}, "stop"), choice(1, {}, "stop"), b"data: [DONE]\n\n"))
+            )
+            pieces = await ai.chat.completions.create(**ASK, stream=True, n=2)
+            assert [piece.choices[0].index async for piece in pieces] == [0, 1, 0, 1]
+
+
+async def test_an_embedded_picture_is_not_counted_as_text(tmp_path: Path):
+    models = route("a")
+    models["fast"]["targets"][0]["context_window"] = 10_000
+    async with Faulty() as up, running(routing(models, {"a": upstream(up.url)}), tmp_path) as gateway:
+        up.always(send(completion()))
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+        async with client(gateway.url) as ai:
+            await ai.chat.completions.create(model="fast", messages=[{"role": "user", "content": [picture]}])
+            with pytest.raises(openai.BadRequestError):
+                await ai.chat.completions.create(
+                    model="fast", messages=[{"role": "user", "content": "word " * 80_000}]
+                )

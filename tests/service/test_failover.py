@@ -167,3 +167,33 @@ async def test_a_cancelled_call_is_closed_on_the_board():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert board.known["a/model"].in_flight == 0
+
+
+async def test_targets_that_refuse_before_they_are_called_use_up_no_attempts():
+    made = route(A, target("b"), target("d"), target("e"), attempts=2)
+    calls: list[str] = []
+
+    async def attempt(one, _kind):
+        calls.append(one.target.provider)
+        if one.target.provider != "e":
+            raise ProviderError(ErrorKind.UNSUPPORTED, "no tools here", sent=False)
+        return "e"
+
+    board = Board(dice=random.Random(1).random)
+    board.enter(made)
+    walk = Walk(
+        route=made,
+        plan=plan(made, ask(made), {}, 0.0, board.dice),
+        deadline=SYSTEM.monotonic() + 5,
+        clock=SYSTEM,
+        board=board,
+    )
+    assert await first_answer(walk, attempt) == "e"
+    assert calls == ["a", "b", "d", "e"]
+
+
+async def test_the_client_hears_of_the_outage_and_not_of_the_other_targets_taste():
+    upstreams = Upstreams(a=[ErrorKind.UNAVAILABLE], b=[ErrorKind.UNSUPPORTED])
+    with pytest.raises(UpstreamFailed) as failed:
+        await _walk(route(A, B), upstreams)
+    assert failed.value.status == 503
