@@ -197,7 +197,9 @@ def _ratios(rows: Rows) -> list[str]:
         field = "cpu_us" if scenario == "chat" else "cpu_us_per_chunk"
         ours = [one[field] for one in rows.get((scenario, "fairlead"), []) if field in one]
         for peer in ("litellm", "portkey"):
-            theirs = [one[field] for one in rows.get((scenario, peer), []) if field in one and not one["wrong"]]
+            theirs = [
+                one[field] for one in rows.get((scenario, peer), []) if field in one and not one["wrong"]
+            ]
             if ours and theirs:
                 ratio = statistics.median(theirs) / statistics.median(ours)
                 lines.append(f"- {scenario}: 1/{ratio:.1f} of the CPU of {peer} (medians of one run).")

@@ -69,7 +69,8 @@ async def running(
     server = Quiet(
         uvicorn.Config(
             gateway.asgi,
-            ws="none", http=Protocol,
+            ws="none",
+            http=Protocol,
             lifespan="on",
             access_log=False,
             log_config=None,

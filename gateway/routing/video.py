@@ -96,11 +96,11 @@ def fill(route: Route, seconds: float | None, size: str | None, usual: Wanted) -
     """
     best = replace(usual, seconds=seconds or usual.seconds, size=size or usual.size)
     limits = [target.video or _ANYTHING for target in route.targets]
-    offers = (_offer(each, best, seconds, size) for each in limits)
+    offers = [_offer(each, best, seconds, size) for each in limits]
     for wanted in (best, *offers):
         if any(_fits_seconds(each, wanted) and _fits_size(each, wanted) for each in limits):
             return wanted.seconds, wanted.size
-    return best.seconds, best.size
+    return offers[0].seconds, offers[0].size  # what was said is to blame, not what was filled in
 
 
 def _offer(limits: VideoLimits, best: Wanted, seconds: float | None, size: str | None) -> Wanted:
