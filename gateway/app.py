@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import version
 from random import random
@@ -267,10 +266,3 @@ def _exporter(environment: Mapping[str, str]) -> tuple[Any, Any]:
     from gateway.telemetry.setup import span_export  # noqa: PLC0415 - a tenth of a second nobody else pays
 
     return span_export(version("fairlead"), SYSTEM)
-
-
-def create() -> App:
-    """The app of one server process, from the environment: what `uvicorn --factory` calls."""
-    from gateway.config.settings import read  # noqa: PLC0415
-
-    return Gateway(read(os.environ), os.environ).asgi

@@ -1,7 +1,6 @@
 """Time and chance for everything above that must be able to be tested without either."""
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,8 +22,3 @@ def ulid(now: float) -> str:
     """A 26-character id that sorts by creation: 48 bits of milliseconds, 80 random bits."""
     value = (int(now * 1000) << 80) | int.from_bytes(os.urandom(10))
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
-
-
-def token(size: int = 32) -> str:
-    """Random URL-safe text of `size` bytes of entropy."""
-    return secrets.token_urlsafe(size)

@@ -49,8 +49,7 @@ class Call(Struct, kw_only=True):
     """One request from arrival to its last byte.
 
     `parent_id` is the caller's span id, 0 without one. `sampled` is decided at the start by the trace id
-    (or by the caller); errors, failovers and slow calls are exported anyway. `result` is ok, error,
-    refused, cancelled.
+    (or by the caller); errors, failovers and slow calls are exported anyway.
     """
 
     request_id: str
