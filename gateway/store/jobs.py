@@ -158,10 +158,15 @@ async def next_due(transaction: Transaction) -> float | None:
 
 
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:
-    """Keep leases, given as job id to fence; returns the ids that are still ours."""
+    """Keep leases, given as job id to fence; returns the ids that are still ours.
+
+    A lease its step has just given back stays given back: taken again, nobody would work on the job until it
+    ran out.
+    """
     ours: set[str] = set()
+    kept_until = case((jobs.c.leased_until > 0, until), else_=0.0)
     for job, fence in held.items():
-        kept = update(jobs).where(jobs.c.id == job, jobs.c.fence == fence).values(leased_until=until)
+        kept = update(jobs).where(jobs.c.id == job, jobs.c.fence == fence).values(leased_until=kept_until)
         if (await transaction.execute(kept)).rowcount == 1:
             ours.add(job)
     return ours

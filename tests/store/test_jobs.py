@@ -135,6 +135,16 @@ async def test_a_process_that_lost_its_lease_cannot_write(url: str) -> None:
         assert found.leased_until == NOW + 99
 
 
+async def test_renewing_does_not_take_back_a_lease_that_was_given_back(url: str) -> None:
+    async with opened(url) as database:
+        await put(database, job())
+        [mine] = await claim(database, NOW, NOW + 30)
+        await save(database, mine)
+        async with database.write() as transaction:
+            assert await jobs.renew(transaction, {"video_a": mine.fence}, NOW + 99) == {"video_a"}
+        assert len(await claim(database, NOW + 1, NOW + 30)) == 1
+
+
 async def test_saving_releases_and_tells_of_a_deletion_in_the_meantime(url: str) -> None:
     async with opened(url) as database:
         await put(database, job())
