@@ -16,7 +16,7 @@ from gateway.api import generations, openapi, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
-from gateway.api.edge import App, guarded
+from gateway.api.edge import App, Edge
 from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
@@ -143,7 +143,7 @@ class Gateway:
             openapi_config=openapi.CONFIG,
             logging_config=None,
         )
-        return guarded(observed(ordinary, self._recorder, direct))  # type: ignore[arg-type] # same protocol
+        return Edge(observed(ordinary, self._recorder), direct)  # type: ignore[arg-type] # same protocol
 
     def _caller(self, request: Request[Any, Any, Any]) -> Caller:
         caller = authenticate(self._ring, dict(request.scope["headers"]))

@@ -5,7 +5,7 @@ those gaps (RELIABILITY, measured 2026-11-20).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from gateway.api.render import Headers, error_body, error_headers
@@ -45,39 +45,47 @@ class BodyTimeout(InvalidRequest):
     code = "request_timeout"
 
 
-def guarded(app: App) -> App:
-    """The app behind the edge's rules."""
+class Edge:
+    """The whole ASGI app: `direct` endpoints by path, and `ordinary` for all else, behind the edge's rules."""
 
-    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, ordinary: App, direct: Mapping[str, App]) -> None:
+        self._ordinary = ordinary
+        self._direct = direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's lifespan."""
         if scope["type"] == "http":
             refused = _refuse(scope["headers"])
             if refused is not None:
                 await send_error(send, refused, "", close=True)
                 return
-        await app(scope, receive, send)
-
-    return edge
+            path = scope["path"]
+            if path in self._direct:
+                await self._direct[path](scope, receive, send)
+                return
+        await self._ordinary(scope, receive, send)
 
 
 def _refuse(headers: list[tuple[bytes, bytes]]) -> GatewayError | None:
-    hosts = lengths = 0
-    chunked = False
-    text = b""
-    for name, value in headers:
-        text += name + value
-        if name == b"host":
-            hosts += 1 if value else 2
-        elif name == b"content-length":
-            lengths += 1
-        elif name == b"transfer-encoding":
-            chunked = True
-    if hosts != 1:
-        return InvalidRequest("A request must carry exactly one Host header.", code="bad_host")
-    if lengths > 1 or (lengths and chunked):
-        return InvalidRequest("The length of the body is ambiguous.", code="bad_framing")
-    if len(text) > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
+    fields = dict(headers)
+    size = len(b"".join((*fields, *fields.values())))
+    if not fields.get(b"host"):
+        return _bad_host()
+    if len(fields) != len(headers) or b"transfer-encoding" in fields:  # rare: something is said twice
+        size = sum(len(name) + len(value) for name, value in headers)
+        names = [name for name, _ in headers]
+        lengths = names.count(b"content-length")
+        if names.count(b"host") > 1:
+            return _bad_host()
+        if lengths > 1 or (lengths and b"transfer-encoding" in fields):
+            return InvalidRequest("The length of the body is ambiguous.", code="bad_framing")
+    if size > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
         return HeadersTooLarge(f"Headers are limited to {MAX_HEADERS} fields and {MAX_HEADER_BYTES} bytes.")
     return None
+
+
+def _bad_host() -> GatewayError:
+    return InvalidRequest("A request must carry exactly one Host header.", code="bad_host")
 
 
 async def read_body(receive: Receive, watch: "Watch", limit: int = MAX_JSON_BODY) -> bytes:

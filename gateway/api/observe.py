@@ -7,17 +7,11 @@ UNRECORDED = ("/livez", "/readyz", "/metrics")
 """Asked every few seconds by machines; a record of each would drown the others."""
 
 
-def observed(app: App, recorder: Recorder, direct: dict[str, App]) -> App:
-    """The app with a record around each request. Paths in `direct` keep their own and go straight there."""
+def observed(app: App, recorder: Recorder) -> App:
+    """The app with a record around each request."""
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        path = scope["path"]
-        if path in direct:
-            await direct[path](scope, receive, send)
-        elif path in UNRECORDED:
+        if scope["type"] != "http" or scope["path"] in UNRECORDED:
             await app(scope, receive, send)
         else:
             await _recorded(app, recorder, scope, receive, send)

@@ -9,6 +9,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from gateway.transport import burst
+
 WHOLE = "fairlead.reply"
 """Name of the extension in `scope["extensions"]`, and type of its message: status, headers, body.
 
@@ -42,11 +44,20 @@ class Cycle(RequestResponseCycle):
             len(body),
         )
         self.response_started = self.response_complete = True
-        self.transport.write(head + body)
-        self.message_event.set()
-        if not self.keep_alive:
+        if self.keep_alive:
+            burst.write(self.transport, head + body)
+        else:
+            self.transport.write(head + body)
             self.transport.close()
+        self.message_event.set()
         self.on_response()
+
+    async def receive(self) -> Any:
+        """As ASGI says; a body that has come whole by now is handed over without any waiting."""
+        if self.more_body or not self.body or self.disconnected or self.waiting_for_100_continue:
+            return await super().receive()
+        body, self.body = self.body, bytearray()
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
 
 
 class Protocol(HttpToolsProtocol):

@@ -45,7 +45,11 @@ def limit(name: str, value: int, per: str) -> str:
 
 def duration(seconds: float) -> str:
     """A duration as Go prints it, to the millisecond: `20ms`, `1.5s`, `6m0s`, `1h0m0s`."""
-    milliseconds = math.ceil(seconds * 1000)
+    return _duration(math.ceil(seconds * 1000))
+
+
+@lru_cache(maxsize=1024)
+def _duration(milliseconds: int) -> str:
     if milliseconds <= 0:
         return "0s"
     if milliseconds < 1000:

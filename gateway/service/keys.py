@@ -36,6 +36,7 @@ class KeyRing:
     def __init__(self, live: Live, pepper: bytes) -> None:
         self._live = live
         self._pepper = pepper
+        self._prepared = hmac.new(pepper, digestmod="sha256")
         self._stored: Mapping[bytes, StoredKey] = {}
         self._seen: Snapshot | None = None
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
@@ -44,7 +45,9 @@ class KeyRing:
         """The owner of this key, None when it is not one of ours."""
         if self._live.current is not self._seen:
             self._rebuild()
-        wanted = hmac.digest(self._pepper, hashlib.sha256(key).digest(), "sha256")
+        made = self._prepared.copy()  # as `digest`, without keying anew each time
+        made.update(hashlib.sha256(key).digest())
+        wanted = made.digest()
         if wanted not in self._callers:
             return None
         known, caller = self._callers[wanted]

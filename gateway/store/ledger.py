@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 from sqlalchemy import func, select
 
-from gateway.store.engine import Transaction, insert_once
+from gateway.store.engine import Transaction, insert_many
 from gateway.store.tables import ledger
 
 
@@ -32,7 +32,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
     """Write entries; one that is there already (same source and kind) is left as it is."""
     if entries:
-        await transaction.execute(insert_once(transaction, ledger), [asdict(entry) for entry in entries])
+        await insert_many(transaction, ledger, msgspec.json.encode(entries).decode())
 
 
 async def spent(transaction: Transaction, caller: str, since: float) -> int:

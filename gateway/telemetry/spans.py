@@ -1,70 +1,81 @@
 """Builds the spans of a finished call: one SERVER span, admission, routing, and a CLIENT span per attempt.
 
-Spans are built after the reply, from values, and only for calls that are kept: that is thirty times cheaper
-than opening live ones. Imported only when an exporter is configured.
+Spans are built after the reply, from values, and only for calls that are kept; and at once as the messages of
+the OTLP protocol, which takes a quarter of what the SDK takes to make spans and then messages of them.
+Imported only when an exporter is configured.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from random import getrandbits
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags, Status
 
-from gateway.telemetry import names
 from gateway.telemetry.record import Attempt, Call
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_SCOPE = InstrumentationScope("fairlead", schema_url=names.SCHEMA_URL)
-Attributes = dict[str, AttributeValue]
+Value: TypeAlias = str | bool | int | float | Sequence[str]
+Attributes: TypeAlias = dict[str, Value]
+
+_LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_FIELDS: Mapping[type, str] = {
+    str: "string_value",
+    bool: "bool_value",
+    int: "int_value",
+    float: "double_value",
+}
+
+
+def _any_value(value: Value) -> Mapping[str, Any]:
+    field = _FIELDS.get(type(value))
+    if field is not None:
+        return {field: value}
+    return {"array_value": {"values": [_any_value(each) for each in value]}}  # type: ignore[union-attr] # a sequence
+
+
+def attributes(told: Mapping[str, Value]) -> list[Any]:
+    """Attributes as OTLP has them; protobuf makes its messages of these mappings."""
+    return [{"key": key, "value": _any_value(value)} for key, value in told.items()]
 
 
 class _Maker:
     """Makes the spans of one call. `offset` turns monotonic seconds into Unix nanoseconds."""
 
-    def __init__(self, call: Call, resource: Resource, offset: float) -> None:
+    def __init__(self, call: Call, offset: float) -> None:
         self._call = call
-        self._resource = resource
         self._offset = offset
-        self._server = self._context(call.trace_id)
+        self._trace = call.trace_id.to_bytes(16, "big")
+        self._server = _new_id()
 
     def _at(self, monotonic: float) -> int:
         return int((monotonic + self._offset) * 1e9)
 
-    @staticmethod
-    def _context(trace_id: int) -> SpanContext:
-        return SpanContext(trace_id, getrandbits(64) or 1, is_remote=False, trace_flags=_SAMPLED)
-
     def _span(
-        self, name: str, kind: SpanKind, times: tuple[float, float], attributes: Attributes
-    ) -> ReadableSpan:
-        call = self._call
-        own = self._context(call.trace_id)
-        parent: SpanContext | None = self._server
-        if kind is SpanKind.SERVER:
-            own = self._server
-            remote = SpanContext(call.trace_id, call.parent_id, is_remote=True, trace_flags=_SAMPLED)
-            parent = remote if call.parent_id else None
-        failed = "error.type" in attributes
-        return ReadableSpan(
+        self, name: str, kind: Span.SpanKind.ValueType, times: tuple[float, float], told: Attributes
+    ) -> Span:
+        own, parent, remote = _new_id(), self._server, False
+        if kind == Span.SPAN_KIND_SERVER:
+            caller = self._call.parent_id
+            own, parent, remote = self._server, caller.to_bytes(8, "big") if caller else b"", caller > 0
+        failed = "error.type" in told
+        return Span(
+            trace_id=self._trace,
+            span_id=own,
+            parent_span_id=parent,
+            flags=_REMOTE if remote else _LOCAL,
             name=name,
-            context=own,
-            parent=parent,
-            resource=self._resource,
-            attributes=attributes,
             kind=kind,
-            instrumentation_scope=_SCOPE,
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
-            start_time=self._at(times[0]),
-            end_time=self._at(times[1]),
+            start_time_unix_nano=self._at(times[0]),
+            end_time_unix_nano=self._at(times[1]),
+            attributes=attributes(told),
+            status={"code": Status.STATUS_CODE_ERROR} if failed else None,  # type: ignore[arg-type] # likewise
         )
 
-    def server(self) -> ReadableSpan:
+    def server(self) -> Span:
         call = self._call
-        attributes: Attributes = {
+        told: Attributes = {
             "http.request.method": call.method,
             "http.route": call.route,
             "http.response.status_code": call.status,
@@ -76,59 +87,59 @@ class _Maker:
             "gateway.model.alias": call.model,
         }
         if call.truncated or (call.error and call.status >= 500):
-            attributes["error.type"] = call.error or "truncated"
+            told["error.type"] = call.error or "truncated"
         return self._span(
             f"{call.method} {call.route}",
-            SpanKind.SERVER,
+            Span.SPAN_KIND_SERVER,
             (call.started, call.ended),
-            attributes,
+            told,
         )
 
-    def admission(self) -> ReadableSpan:
+    def admission(self) -> Span:
         call = self._call
-        attributes: Attributes = {
+        told: Attributes = {
             "gateway.admission.result": call.admission,
             "gateway.limit.backend": call.backend,
         }
         if call.dimension:
-            attributes["gateway.limit.dimension"] = call.dimension
+            told["gateway.limit.dimension"] = call.dimension
         times = (call.started, call.admitted_at)
-        return self._span("gateway.admit", SpanKind.INTERNAL, times, attributes)
+        return self._span("gateway.admit", Span.SPAN_KIND_INTERNAL, times, told)
 
-    def routing(self) -> ReadableSpan:
+    def routing(self) -> Span:
         call = self._call
-        attributes: Attributes = {
+        told: Attributes = {
             "gateway.route.policy": call.policy,
             "gateway.route.candidates": call.candidates,
             "gateway.candidates.skipped": [f"{target}: {why}" for target, why in call.skipped.items()],
         }
         if call.chosen is not None:
-            attributes["gateway.target.id"] = call.chosen.target
+            told["gateway.target.id"] = call.chosen.target
         times = (call.admitted_at, call.routed_at)
-        return self._span("gateway.route", SpanKind.INTERNAL, times, attributes)
+        return self._span("gateway.route", Span.SPAN_KIND_INTERNAL, times, told)
 
-    def attempt(self, attempt: Attempt) -> ReadableSpan:
-        attributes = _attempt_attributes(self._call, attempt)
+    def attempt(self, attempt: Attempt) -> Span:
+        told = _attempt_attributes(self._call, attempt)
         name = f"{attempt.operation} {attempt.model}"
         times = (attempt.started, attempt.ended)
-        return self._span(name, SpanKind.CLIENT, times, attributes)
+        return self._span(name, Span.SPAN_KIND_CLIENT, times, told)
 
 
 def _attempt_attributes(call: Call, attempt: Attempt) -> Attributes:
-    where = urlsplit(attempt.url)
+    address, port = _place(attempt.url)
     told: Attributes = {
         "gen_ai.operation.name": attempt.operation,
         "gen_ai.provider.name": attempt.provider,
         "gen_ai.request.model": attempt.model,
         "gen_ai.request.stream": call.stream,
-        "server.address": where.hostname or "",
+        "server.address": address,
         "gateway.target.id": attempt.target,
         "gateway.attempt.number": attempt.number,
         "gateway.attempt.kind": attempt.kind,
         "http.request.resend_count": attempt.number - 1,
     }
-    optional: dict[str, AttributeValue | None] = {
-        "server.port": where.port,
+    optional: dict[str, Value | None] = {
+        "server.port": port,
         "http.response.status_code": attempt.status,
         "error.type": attempt.error,
         "gen_ai.response.id": attempt.response_id or None,
@@ -149,9 +160,19 @@ def _attempt_attributes(call: Call, attempt: Attempt) -> Attributes:
     return told | {name: value for name, value in optional.items() if value is not None}
 
 
-def spans(call: Call, resource: Resource, offset: float) -> Iterator[ReadableSpan]:
+@lru_cache(maxsize=1024)
+def _place(url: str) -> tuple[str, int | None]:
+    where = urlsplit(url)
+    return where.hostname or "", where.port
+
+
+def _new_id() -> bytes:
+    return (getrandbits(64) or 1).to_bytes(8, "big")
+
+
+def spans(call: Call, offset: float) -> Iterator[Span]:
     """The call's span tree. `offset` is Unix time minus monotonic time, in seconds."""
-    maker = _Maker(call, resource, offset)
+    maker = _Maker(call, offset)
     yield maker.server()
     if call.admission:
         yield maker.admission()

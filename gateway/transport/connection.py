@@ -27,6 +27,7 @@ from typing import cast
 
 import httptools
 
+from gateway.transport import burst
 from gateway.transport.answer import Answer
 from gateway.transport.outgoing import Origin
 from providers.errors import ErrorKind, ProviderError
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._unproductive = 0
         self._raw.clear()
         if len(body) <= ONE_WRITE:
-            self._transport.write(head + body)
+            burst.write(self._transport, head + body)
         else:
             self._transport.writelines((head, body))
         await answer.opened()
