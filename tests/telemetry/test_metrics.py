@@ -15,8 +15,8 @@ from gateway.telemetry.log import Lines
 from gateway.telemetry.metrics import MAX_TARGETS, OTHER, Metrics
 from gateway.telemetry.record import Attempt
 from gateway.telemetry.recorder import Recorder
+from tests.answers import BEGINNING, completion, refusal, stream
 from tests.running import Running, routing, running, upstream
-from tests.system.answers import BEGINNING, completion, refusal, stream
 from tests.system.line import Line, chat_request
 from tests.system.process import AUTHORIZED, HELLO, Serving, demo
 from tests.transport.faulty import Faulty, close, send
