@@ -25,7 +25,8 @@ def span_export(version: str, clock: Clock) -> tuple[Callable[[Call], None], Cal
     """A function that exports a finished call, and one that flushes and closes: it may block EXPORT_SECONDS."""
     named = Resource({"service.name": "fairlead", "service.version": version})
     resource = Resource.create().merge(named).merge(OTELResourceDetector().detect())  # the environment wins
-    batches = BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS))
+    exporter = OTLPSpanExporter(timeout=EXPORT_SECONDS)
+    batches = BatchSpanProcessor(exporter)
 
     def export(call: Call) -> None:
         offset = clock.now() - clock.monotonic()
@@ -36,5 +37,7 @@ def span_export(version: str, clock: Clock) -> tuple[Callable[[Call], None], Cal
         ending = Thread(target=batches.shutdown, daemon=True)  # the SDK itself would wait for 30 seconds
         ending.start()
         ending.join(EXPORT_SECONDS)
+        if ending.is_alive():  # what waits to be tried again, or to be sent at all, is let go
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK gives it no types
 
     return export, close
