@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
@@ -18,12 +18,32 @@ OTHER_KEY = "sk-fl-other-key"
 PROVIDER_KEY = "sk-provider-canary-7a1f"
 
 
-class Quiet(uvicorn.Server):
+class _Quiet(uvicorn.Server):
     """A server that leaves the test process's signals alone."""
 
     @contextlib.contextmanager
-    def capture_signals(self):
+    def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextlib.asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[int]:
+    """A server in the test's own event loop, from its start to its end; the number of its loopback port."""
+    server = _Quiet(config)
+    door = socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(server.serve([door]))
+    try:
+        async with asyncio.timeout(10):
+            while not server.started:
+                if task.done():
+                    await task
+                    raise RuntimeError("the server did not start")
+                await asyncio.sleep(0.005)
+        yield door.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        door.close()
 
 
 def routing(models: Mapping[str, object], providers: Mapping[str, object], **more: object) -> str:
@@ -65,28 +85,14 @@ async def running(
         **(environment or {}),
     }
     gateway = Gateway(read(env, config), env)
-    door = socket.create_server(("127.0.0.1", 0))
-    server = Quiet(
-        uvicorn.Config(
-            gateway.asgi,
-            ws="none",
-            http=Protocol,
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=2,
-        )
+    served = uvicorn.Config(
+        gateway.asgi,
+        ws="none",
+        http=Protocol,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=2,
     )
-    serving = asyncio.create_task(server.serve([door]))
-    try:
-        async with asyncio.timeout(10):
-            while not server.started:
-                if serving.done():
-                    await serving
-                    raise RuntimeError("the gateway did not start")
-                await asyncio.sleep(0.005)
-        yield Running(gateway, f"http://127.0.0.1:{door.getsockname()[1]}", config)
-    finally:
-        server.should_exit = True
-        await serving
-        door.close()
+    async with serving(served) as port:
+        yield Running(gateway, f"http://127.0.0.1:{port}", config)

@@ -15,6 +15,7 @@ from gateway.service.attempts import MESSAGES
 from gateway.service.job_states import Standing, follow
 from gateway.service.video_ports import VideoParts
 from gateway.store import jobs, ledger, media_rows
+from gateway.store.engine import Transaction
 from gateway.store.jobs import Attempt, Job
 from gateway.store.ledger import Entry
 from gateway.store.media_rows import MediaRow
@@ -55,16 +56,9 @@ class Moves:
         The job carries the other changes; `told` is what the target says of state and progress; `release`
         gives the lease back.
         """
-        moved = _moved(job, event, told)
         async with self._database.write() as transaction:
-            saved = await jobs.save(transaction, moved, release=release)
-            if saved is None:
-                raise SupersededError(job.id)
-            if attempt is not None:
-                await jobs.put_attempt(transaction, job.id, attempt)
-        if attempt is not None:
-            saved = replace(saved, attempts=(*_others(job, attempt), attempt))
-            self._observe.job_attempt(saved, attempt)
+            saved = await _save(transaction, _moved(job, event, told), attempt, release=release)
+        self._tell(saved, attempt)
         return saved
 
     async def fail(self, job: Job, code: str, attempt: Attempt | None = None, *, message: str = "") -> None:
@@ -87,18 +81,13 @@ class Moves:
             due_at=now,
         )
         async with self._database.write() as transaction:
-            saved = await jobs.save(transaction, ended, release=False)
-            if saved is None:
-                raise SupersededError(job.id)
-            if attempt is not None:
-                await jobs.put_attempt(transaction, job.id, attempt)
+            saved = await _save(transaction, ended, attempt, release=False)
             names = await media_rows.drop_media(transaction, job.id, () if failure else KEPT)
             await media_rows.add_media(transaction, job.id, ending.files)
-            if ended.video_ms:
-                await ledger.add(transaction, [_charge(ended, now)])
+            if saved.video_ms:
+                await ledger.add(transaction, [_charge(saved, now)])
         await self._media.remove(names)
-        if attempt is not None:
-            saved = replace(saved, attempts=(*_others(job, attempt), attempt))
+        self._tell(saved, attempt)
         self._observe.job_finished(saved)
         await self.settle(saved)
 
@@ -108,12 +97,26 @@ class Moves:
         names: list[str] = []
         async with self._database.write() as transaction:
             settled = replace(_moved(job, "settled", None), due_at=None)
-            saved = await jobs.save(transaction, settled, release=True)
-            if saved is None:
-                raise SupersededError(job.id)
+            saved = await _save(transaction, settled, None, release=True)
             if saved.deleted_at is not None:
                 names = await jobs.purge(transaction, job.id)
         await self._media.remove(names)
+
+    def _tell(self, job: Job, attempt: Attempt | None) -> None:
+        if attempt is not None:
+            self._observe.job_attempt(job, attempt)
+
+
+async def _save(transaction: Transaction, job: Job, attempt: Attempt | None, *, release: bool) -> Job:
+    """Write a job with the attempt that moved it, and give back how it stands. Raises SupersededError."""
+    saved = await jobs.save(transaction, job, release=release)
+    if saved is None:
+        raise SupersededError(job.id)
+    if attempt is None:
+        return saved
+    await jobs.put_attempt(transaction, job.id, attempt)
+    others = [other for other in job.attempts if other.number != attempt.number]
+    return replace(saved, attempts=(*others, attempt))
 
 
 def _moved(job: Job, event: str, told: VideoUpdate | None) -> Job:
@@ -121,10 +124,6 @@ def _moved(job: Job, event: str, told: VideoUpdate | None) -> Job:
     state, progress = (told.state, told.progress) if told else (job_states.QUEUED, None)
     after = follow(before, event, state=state, progress=progress)
     return replace(job, state=after.state, phase=after.phase, progress=after.progress)
-
-
-def _others(job: Job, attempt: Attempt) -> list[Attempt]:
-    return [other for other in job.attempts if other.number != attempt.number]
 
 
 def _charge(job: Job, now: float) -> Entry:

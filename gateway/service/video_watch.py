@@ -117,7 +117,9 @@ class Watching:
         if update.state == "gone" and (age >= self._moves.figures.gone_grace or job.deleted_at):
             return await self._lost(job, attempt, rules.JOB_LOST)
         if job.deleted_at is not None and await self._cancel(hold):
-            return await self._moves.fail(job, "cancelled", replace(attempt, ended_at=now))
+            return await self._moves.fail(
+                job, "cancelled", replace(attempt, ended_at=now, error_code="cancelled")
+            )
         wait = rules.poll_after(age, update.retry_after, self._moves.figures.poll)
         due = self._later(job, wait)
         changed = attempt if attempt is not hold.attempt else None

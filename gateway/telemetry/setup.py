@@ -69,6 +69,7 @@ def span_export(version: str, clock: Clock) -> tuple[Callable[[Call], None], Cal
         ending = Thread(target=batches.shutdown, daemon=True)  # the SDK itself would wait for 30 seconds
         ending.start()
         ending.join(EXPORT_SECONDS)
-        exporter.shutdown()  # type: ignore[no-untyped-call] # wakes a thread that waits to try again, and refuses what it would still send
+        if ending.is_alive():  # what waits to be tried again, or to be sent at all, is let go
+            exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK gives it no types
 
     return export, close

@@ -8,51 +8,11 @@ import httpx2
 import openai
 import pytest
 
+from tests.answers import DONE, EVENTS, JSON, WHOLE, completion, event, first_part, stream
 from tests.running import KEY, PROVIDER_KEY, routing, running, upstream
-from tests.transport.faulty import Faulty, answer, chunked, close, reset, send, until_left, wait
+from tests.transport.faulty import Faulty, answer, close, reset, send, until_left, wait
 
-JSON = {"content-type": "application/json"}
-EVENTS = {"content-type": "text/event-stream"}
-USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 ASK = {"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def completion(text: str = "Hi there!", **more) -> bytes:
-    message = {"role": "assistant", "content": text, "refusal": None}
-    body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "up-1",
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": USAGE,
-        **more,
-    }
-    return answer(json.dumps(body).encode(), headers=JSON)
-
-
-def event(delta: dict, finish: str | None = None, **more) -> bytes:
-    body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "up-1",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(body).encode() + b"\n\n"
-
-
-ROLE = event({"role": "assistant", "content": ""})
-STREAM = [
-    ROLE,
-    *(event({"content": word}) for word in ("One ", "two ", "three")),
-    event({}, "stop"),
-    b"data: "
-    + json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": USAGE}).encode()
-    + b"\n\n",
-    b"data: [DONE]\n\n",
-]
 
 
 def route(*names: str, **more) -> dict:
@@ -62,10 +22,6 @@ def route(*names: str, **more) -> dict:
 
 def client(url: str, **more) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, **{"max_retries": 0, **more})
-
-
-def stream_answer(*pieces: bytes) -> bytes:
-    return chunked(*pieces, headers=EVENTS)
 
 
 def chunk_of(data: bytes) -> bytes:
@@ -92,7 +48,7 @@ async def test_a_chat_answer_and_what_is_told_with_it(tmp_path: Path):
 
 async def test_a_stream_hides_the_usage_nobody_asked_for_and_ends_with_done(tmp_path: Path):
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
-        up.always(send(stream_answer(*STREAM)))
+        up.always(send(stream()))
         async with httpx2.AsyncClient() as http:
             got = await http.post(
                 f"{gateway.url}/v1/chat/completions",
@@ -102,14 +58,14 @@ async def test_a_stream_hides_the_usage_nobody_asked_for_and_ends_with_done(tmp_
         assert got.headers["content-type"].startswith("text/event-stream")
         events = got.text.strip().split("\n\n")
         assert events[-1] == "data: [DONE]"
-        assert len(events) == 6
+        assert len(events) == 5
         assert "prompt_tokens" not in got.text
         assert json.loads(up.requests[0].body)["stream_options"] == {"include_usage": True}
 
 
 async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
-        up.always(send(stream_answer(*STREAM)))
+        up.always(send(stream()))
         async with client(gateway.url) as ai:
             chunks = [
                 chunk
@@ -117,7 +73,7 @@ async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
                     **ASK, stream=True, stream_options={"include_usage": True}
                 )
             ]
-        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two three"
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "One two"
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.total_tokens == 12
 
@@ -142,7 +98,7 @@ async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
         [send(answer(b"", headers=JSON))],
         [reset()],
         [send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), close()],
-        [send(stream_answer(ROLE)), close()],
+        [send(stream(WHOLE[0])), close()],
         [
             send(
                 answer(
@@ -159,7 +115,7 @@ async def test_a_failure_before_the_first_content_is_invisible(tmp_path: Path, f
         text = routing(route("a", "b"), {"a": upstream(bad.url), "b": upstream(good.url)})
         async with running(text, tmp_path) as gateway:
             bad.always(*fault)
-            good.always(send(stream_answer(*STREAM) if streamed else completion("One two three")))
+            good.always(send(stream() if streamed else completion("One two")))
             async with client(gateway.url) as ai:
                 if streamed:
                     pieces = await ai.chat.completions.create(**ASK, stream=True)
@@ -169,13 +125,13 @@ async def test_a_failure_before_the_first_content_is_invisible(tmp_path: Path, f
                     said = raw.parse().choices[0].message.content
                     assert raw.headers["x-fairlead-target"] == "b/up-1"
                     assert raw.headers["x-fairlead-attempts"] == "2"
-            assert said == "One two three"
+            assert said == "One two"
 
 
 @pytest.mark.parametrize("ending", [close, reset], ids=["clean", "reset"])
 async def test_a_stream_cut_after_content_never_looks_complete(tmp_path: Path, ending):
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
-        whole = stream_answer(*STREAM)
+        whole = stream()
         for kept in range(whole.index(b"One"), whole.index(b'"stop"'), 97):
             up.next(send(whole[:kept]), ending())
             async with client(gateway.url) as ai:
@@ -195,17 +151,16 @@ async def test_content_that_came_together_with_the_error_is_not_lost(tmp_path: P
 
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
         broken = b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
-        begun = stream_answer(*STREAM[:2]).removesuffix(b"0\r\n\r\n")
-        up.always(send(begun), wait(heard), send(chunk_of(STREAM[2] + broken)), close())
+        up.always(send(first_part()), wait(heard), send(chunk_of(WHOLE[2] + broken)), close())
         async with client(gateway.url) as ai:
             with pytest.raises(openai.APIError):
                 await listen(ai)
-    assert "".join(said) == "One two "
+    assert "".join(said) == "One two"
 
 
 async def test_a_stream_that_ends_without_a_finish_reason_is_an_error_not_an_answer(tmp_path: Path):
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
-        up.always(send(stream_answer(*STREAM[:3])))
+        up.always(send(stream(*WHOLE[:3])))
         async with httpx2.AsyncClient() as http:
             got = await http.post(
                 f"{gateway.url}/v1/chat/completions",
@@ -221,9 +176,7 @@ async def test_a_stream_that_ends_without_a_finish_reason_is_an_error_not_an_ans
 async def test_a_client_that_leaves_closes_the_upstream_within_a_second(tmp_path: Path, streamed):
     left = asyncio.Event()
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        piece = b"%x\r\n%b\r\n" % (len(STREAM[1]), STREAM[1])
-        up.always(*([send(head + piece)] if streamed else []), until_left(left))
+        up.always(*([send(first_part())] if streamed else []), until_left(left))
         async with client(gateway.url) as ai:
             call = asyncio.ensure_future(ai.chat.completions.create(**ASK, stream=streamed))
             while not up.requests:
@@ -247,13 +200,12 @@ async def test_a_slow_first_token_goes_to_the_next_target(tmp_path: Path):
         models["fast"]["timeout"] = {"first_token": "200ms"}
         text = routing(models, {"a": upstream(slow.url), "b": upstream(good.url)})
         async with running(text, tmp_path) as gateway:
-            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-            slow.always(send(head + b"%x\r\n%b\r\n" % (len(ROLE), ROLE)), wait(never))
-            good.always(send(stream_answer(*STREAM)))
+            slow.always(send(first_part(WHOLE[0])), wait(never))
+            good.always(send(stream()))
             async with client(gateway.url) as ai:
                 pieces = await ai.chat.completions.create(**ASK, stream=True)
                 said = "".join([piece.choices[0].delta.content or "" async for piece in pieces])
-        assert said == "One two three"
+        assert said == "One two"
 
 
 @pytest.mark.parametrize(
@@ -334,14 +286,12 @@ async def test_a_stream_of_two_choices_is_complete_when_both_are(tmp_path: Path)
     ]
     async with Faulty() as up, running(routing(route("a"), {"a": upstream(up.url)}), tmp_path) as gateway:
         async with client(gateway.url) as ai:
-            up.next(send(stream_answer(*begun, choice(0, {}, "stop"))), close())
+            up.next(send(stream(*begun, choice(0, {}, "stop"))), close())
             pieces = await ai.chat.completions.create(**ASK, stream=True, n=2)
             with pytest.raises(openai.APIError):
                 async for _ in pieces:
                     pass
-            up.next(
-                send(stream_answer(*begun, choice(0, {}, "stop"), choice(1, {}, "stop"), b"data: [DONE]\n\n"))
-            )
+            up.next(send(stream(*begun, choice(0, {}, "stop"), choice(1, {}, "stop"), DONE)))
             pieces = await ai.chat.completions.create(**ASK, stream=True, n=2)
             assert [piece.choices[0].index async for piece in pieces] == [0, 1, 0, 1]
 

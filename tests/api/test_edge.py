@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import re
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +12,9 @@ import pytest
 
 from gateway.api import edge
 from gateway.app import Gateway
-from gateway.commands import server as serving
+from gateway.commands import server
 from gateway.config.settings import read
-from tests.running import KEY, Quiet
+from tests.running import KEY, serving
 from tests.system.process import demo, environment
 
 BODY = b'{"model": "demo", "messages": [{"role": "user", "content": "hi"}]}'
@@ -106,18 +105,8 @@ async def door(folder: Path) -> AsyncIterator[Door]:
     config = folder / "fairlead.yaml"
     config.write_text(demo())
     gateway = Gateway(read(env, config), env)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    running = Quiet(serving.configured(gateway.asgi, grace=1))
-    task = asyncio.create_task(running.serve([listener]))
-    try:
-        async with asyncio.timeout(10):
-            while not running.started:
-                await asyncio.sleep(0.005)
-        yield Door(listener.getsockname()[1])
-    finally:
-        running.should_exit = True
-        await task
+    async with serving(server.configured(gateway.asgi, grace=1)) as port:
+        yield Door(port)
 
 
 def chunks(*pieces: bytes) -> bytes:
@@ -224,7 +213,7 @@ async def test_a_body_may_come_in_chunks_byte_by_byte_and_after_a_100_continue(t
 
 async def test_whoever_is_slow_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(edge, "BODY_IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(serving, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
     async with door(tmp_path) as gateway:
         half = CHAT + HOST + KEYED + LENGTH + b"\r\n" + BODY[:20]
         body, *silent = await asyncio.gather(

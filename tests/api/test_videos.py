@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.service.video_rig import ANN, snapshot, target
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 NOWHERE = snapshot(target("one", "http://127.0.0.1:9", seconds=(4.0, 8.0), sizes=("720x1280", "1280x720")))
+README = Path(__file__).parents[2] / "README.md"
 STRICT_KEYS = {
     "id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt",
     "size", "seconds", "remixed_from_video_id", "error",
@@ -58,6 +60,14 @@ async def test_create_and_poll_download_list_and_delete(tmp_path: Path) -> None:
         assert (gone.id, gone.deleted, gone.object) == (video.id, True, "video.deleted")
         with pytest.raises(openai.NotFoundError):
             await client.videos.retrieve(video.id)
+
+
+async def test_our_own_keys_are_described_in_the_readme(tmp_path: Path) -> None:
+    async with Provider() as one, served(tmp_path, snapshot(target("one", one.url))) as s:
+        video = await s.client().videos.create_and_poll(model="sora-2", prompt="A red kite")
+    ours: dict[str, Any] = video.model_extra or {}
+    described = re.findall(r"`(\w+)`", README.read_text(encoding="utf-8"))
+    assert {*ours, *ours["attempts"][0], *ours["output"]} <= set(described)
 
 
 async def test_every_way_a_client_writes_a_create_means_the_same(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """The video routes behind the real server on a loopback port, in front of real stories and real HTTP."""
 
-import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from gateway.api import generations, videos
 from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import Unauthenticated
+from tests.running import serving
 from tests.service.video_rig import ANN, BOB, Rig, rig
 
 
@@ -32,12 +31,6 @@ class Served:
         return made
 
 
-class Quiet(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
-
-
 def caller_of(request: Request[Any, Any, Any]) -> Caller:
     callers = {"Bearer ann": ANN, "Bearer bob": BOB}
     caller = callers.get(request.headers.get("authorization", ""))
@@ -47,26 +40,17 @@ def caller_of(request: Request[Any, Any, Any]) -> Caller:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, config: Snapshot, **more: Any) -> AsyncIterator[Served]:
-    """The routes over the stories of `rig(folder, config, **more)`."""
-    async with rig(folder, config, **more) as stories:
+async def served(folder: Path, snapshot: Snapshot, **more: Any) -> AsyncIterator[Served]:
+    """The routes over the stories of `rig(folder, snapshot, **more)`."""
+    async with rig(folder, snapshot, **more) as stories:
         front = [
             *videos.routes(stories.videos, caller_of),
             *generations.routes(stories.videos, caller_of),
         ]
         app = Litestar(front, exception_handlers=EXCEPTION_HOOKS, logging_config=None)
-        server = Quiet(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, ws="none"))
-        door = socket.create_server(("127.0.0.1", 0))
-        serving = asyncio.create_task(server.serve([door]))
-        try:
-            async with asyncio.timeout(10):
-                while not server.started:
-                    await asyncio.sleep(0.005)
-            made = Served(stories, f"http://127.0.0.1:{door.getsockname()[1]}")
+        config = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, ws="none")
+        async with serving(config) as port:
+            made = Served(stories, f"http://127.0.0.1:{port}")
             yield made
             for client in made.clients:
                 await client.close()
-        finally:
-            server.should_exit = True
-            await serving
-            door.close()

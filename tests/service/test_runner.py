@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.errors import NotFound
+from gateway.service import runner
 from gateway.service.first_frame import Upload
 from gateway.store.jobs import Job
 from tests.service.video_provider import MP4, PNG, Provider
@@ -265,9 +266,13 @@ async def test_a_job_survives_that_its_provider_leaves_the_configuration(tmp_pat
             job = await r.create()
             await r.until(job, lambda found: found.state == "in_progress")
             r.config["now"] = snapshot(target("two", two.url))
-            await asyncio.sleep(0.6)
+            # a step that finds no provider looks again later than one that could ask
+            await r.until(job, lambda found: (found.due_at or 0.0) > time.time() + 1)
             assert (await r.videos.get(ANN, job.id)).state == "in_progress"
             r.config["now"] = snapshot(target("one", "http://127.0.0.1:9"))  # moved: the operation did not
+            async with r.parts.database.write() as transaction:
+                await transaction.exec_driver_sql("update jobs set due_at = 1")
+            r.runner.wake()
             assert (await r.over(job)).error is None
 
 
@@ -279,22 +284,23 @@ async def test_a_model_that_leaves_the_configuration_ends_its_waiting_jobs(tmp_p
         assert told(await r.over(job)) == ("failed", "no_route")
 
 
-async def test_an_idle_runner_hardly_touches_the_database(tmp_path: Path) -> None:
+async def test_an_idle_runner_hardly_touches_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "IDLE", 0.2)
     async with rig(tmp_path, snapshot(target("one", "http://127.0.0.1:9"))) as r:
-        await asyncio.sleep(0.2)
-        looks = 0
+        looks: asyncio.Queue[tuple[float, float]] = asyncio.Queue()
         before = r.runner._look
 
-        async def counted() -> None:
-            nonlocal looks
-            looks += 1
+        async def noted() -> None:
+            looks.put_nowait((time.monotonic(), time.process_time()))
             await before()
 
-        r.runner._look = counted  # type: ignore[method-assign]
-        begun = time.process_time()
-        await asyncio.sleep(1.5)
-        assert looks <= 2
-        assert time.process_time() - begun < 0.3
+        r.runner._look = noted  # type: ignore[method-assign]
+        moments = [await looks.get() for _ in range(4)]
+    took, worked = (last - first for first, last in zip(moments[0], moments[-1], strict=True))
+    assert took > 0.5
+    assert worked < 0.3
 
 
 async def test_stopping_finishes_the_step_in_hand_and_gives_the_lease_back(tmp_path: Path) -> None:
@@ -303,12 +309,13 @@ async def test_stopping_finishes_the_step_in_hand_and_gives_the_lease_back(tmp_p
         job = await r.create()
         await r.until(job, lambda found: found.phase == "submitting")
         stopping = asyncio.create_task(r.runner.stop())
-        await asyncio.sleep(0.1)
+        late = await r.create(prompt="Too late")
         assert not stopping.done()
         gate.set()
         await stopping
         found = await r.videos.get(ANN, job.id)
         assert (found.phase, found.leased_until) == ("running", 0.0)
+        assert (await r.videos.get(ANN, late.id)).phase == "accepted"
 
 
 async def test_a_step_cut_by_an_impatient_stop_is_in_doubt_and_free_for_others(tmp_path: Path) -> None:

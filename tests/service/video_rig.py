@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import (
     NANO,
     Caller,
@@ -148,7 +149,13 @@ def wish(**fields: Any) -> Wish:
 
 @asynccontextmanager
 async def rig(
-    folder: Path, config: Snapshot, *, url: str = "", running: bool = True, **figures: Any
+    folder: Path,
+    config: Snapshot,
+    *,
+    url: str = "",
+    running: bool = True,
+    clock: Clock = SYSTEM,
+    **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
     media = MediaStore(folder / "media")
@@ -157,7 +164,7 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        observe=notes, figures=Figures(**{"poll": 0.05, **figures}),
+        observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)

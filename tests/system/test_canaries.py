@@ -15,9 +15,9 @@ import httpx2
 import pytest
 import redis
 
+from tests.answers import BEGINNING, JSON, completion, event, stream
 from tests.running import KEY, OTHER_KEY, PROVIDER_KEY, routing, upstream
 from tests.servers import RedisServer, free_port, redis_server  # noqa: F401 - a fixture
-from tests.system.answers import BEGINNING, JSON, completion, event, stream
 from tests.system.process import AUTHORIZED, Serving, command, replaced, until_async
 from tests.telemetry.collector import Collector
 from tests.transport.faulty import Faulty, Peer, Step, answer, close, reset, send

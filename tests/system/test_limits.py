@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 import openai
 
+from tests.answers import completion, first_part, last_part
 from tests.running import KEY, OTHER_KEY, Running, routing, running, upstream
-from tests.system.answers import completion, first_part, last_part
 from tests.system.line import Line, Reply, chat_request
 from tests.system.process import AUTHORIZED, HELLO, until_async
 from tests.transport.faulty import Faulty, send, until_left, wait

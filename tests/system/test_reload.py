@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx2
 
+from tests.answers import completion, first_part, last_part
 from tests.running import PROVIDER_KEY, routing
-from tests.system.answers import completion, first_part, last_part
 from tests.system.process import AUTHORIZED, HELLO, Serving, demo, replaced, until, until_async
 from tests.transport.faulty import Faulty, Peer, Step, send, wait
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.answers import first_part, last_part
 from tests.running import routing, upstream
 from tests.servers import free_port
-from tests.system.answers import first_part, last_part
 from tests.system.process import AUTHORIZED, HELLO, Serving, demo, until, until_async
 from tests.transport.faulty import Faulty, send, until_left, wait
 

@@ -1,6 +1,7 @@
 """A collector that is down, hangs or is slow: no call notices, and the gateway does not wait for it at its end."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -44,10 +45,16 @@ async def slow_answer(peer: Peer) -> None:
     await peer.send(answer())
 
 
+def exporting() -> set[threading.Thread]:
+    """The threads that export, of this gateway and of any before it."""
+    return {one for one in threading.enumerate() if one.name == "OtelBatchSpanRecordProcessor"}
+
+
 async def lifetime(folder: Path, settings: dict[str, str]) -> float:
     """The seconds a gateway needs to end after many calls."""
     async with running(demo(), folder, settings) as gateway:
         await press(gateway.url)
+        assert exporting()
         ending = time.monotonic()
     return time.monotonic() - ending
 
@@ -60,7 +67,11 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brief: None):
     settings = export_to(f"http://127.0.0.1:{free_port()}", monkeypatch, **CALM)
+    before = exporting()
     assert await lifetime(tmp_path, settings) < BRIEF_SECONDS + 1
+    async with asyncio.timeout(1.0):  # nobody goes on trying for a gateway that has ended
+        while exporting() - before:
+            await asyncio.sleep(0.01)
 
 
 async def test_hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

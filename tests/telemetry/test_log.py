@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.answers import BEGINNING, completion, first_part, refusal, stream
 from tests.running import KEY, PROVIDER_KEY, Running, routing, running, upstream
-from tests.system.answers import BEGINNING, completion, first_part, refusal, stream
 from tests.system.process import AUTHORIZED, until_async
 from tests.transport.faulty import Faulty, close, send, until_left
 

@@ -15,8 +15,9 @@ from gateway.telemetry.log import Lines
 from gateway.telemetry.metrics import MAX_TARGETS, OTHER, Metrics
 from gateway.telemetry.record import Attempt
 from gateway.telemetry.recorder import Recorder
+from tests.answers import BEGINNING, completion, refusal, stream
 from tests.running import Running, routing, running, upstream
-from tests.system.answers import BEGINNING, completion, refusal, stream
+from tests.service.video_provider import Provider
 from tests.system.line import Line, chat_request
 from tests.system.process import AUTHORIZED, HELLO, Serving, demo
 from tests.transport.faulty import Faulty, close, send
@@ -152,6 +153,33 @@ async def test_names_that_clients_make_up_make_no_series_beyond_the_cap(tmp_path
         sample.labels["http_route"] for sample in families["http_server_request_duration_seconds"].samples
     }
     assert routes == {"/v1/chat/completions", "unmatched"}
+
+
+async def test_every_attempt_at_a_video_is_counted_and_so_is_the_one_that_ends_it(tmp_path: Path):
+    def ended(families: dict[str, Metric]) -> float:
+        states = ("completed", "failed")
+        return sum(value(families, "gateway_video_jobs_total", gateway_video_state=one) for one in states)
+
+    async with Provider(submit=[(429, "queue_full")] * 2) as busy, Provider(poll=["ok", "blame"]) as other:
+        targets = [{"provider": name, "model": "up-1"} for name in "ab"]
+        videos = {"kind": "video", "policy": "in_order", "targets": targets}
+        providers = {"a": upstream(busy.url), "b": upstream(other.url)}
+        text = routing({"film": videos}, {name: {**row, "kind": "video"} for name, row in providers.items()})
+        async with running(text, tmp_path) as gateway, httpx2.AsyncClient(headers=AUTHORIZED) as http:
+            for made in (1, 2):
+                await http.post(f"{gateway.url}/v1/videos", json={"model": "film", "prompt": "A red kite"})
+                while ended(families := await scrape(gateway)) < made:
+                    await asyncio.sleep(0.02)
+    counted = {
+        (sample.labels["gateway_target_id"], sample.labels["error_type"]): sample.value
+        for sample in families["gateway_video_attempts"].samples
+        if sample.name.endswith("_total")
+    }
+    assert counted == {
+        ("a/up-1", "provider_overloaded"): 2,
+        ("b/up-1", ""): 1,
+        ("b/up-1", "moderation_blocked"): 1,
+    }
 
 
 def test_targets_beyond_the_cap_share_a_label():

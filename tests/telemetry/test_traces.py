@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.answers import BEGINNING, completion, refusal, stream
 from tests.running import KEY, Running, routing, running, upstream
-from tests.system.answers import BEGINNING, completion, refusal, stream
 from tests.system.process import AUTHORIZED
 from tests.telemetry.collector import Collector, Span, export_to
 from tests.transport.faulty import Faulty, close, send

@@ -48,26 +48,22 @@ BEGINNING = (event({"role": "assistant", "content": ""}), event({"content": "One
 ENDING = (
     event({"content": "two"}),
     event({}, "stop"),
-    b"data: " + json.dumps({"id": "c", "choices": [], "usage": USAGE}).encode() + b"\n\n",
+    event({}, choices=[], usage=USAGE),
     DONE,
 )
+WHOLE = BEGINNING + ENDING
 
 
 def stream(*pieces: bytes) -> bytes:
     """A whole streamed answer; without pieces, the usual one."""
-    return chunked(*(pieces or BEGINNING + ENDING), headers=EVENTS)
+    return chunked(*(pieces or WHOLE), headers=EVENTS)
 
 
-def first_part() -> bytes:
-    """The beginning of a streamed answer, up to its first word; `last_part` completes it."""
-    return stream(*BEGINNING).removesuffix(b"0\r\n\r\n")
+def first_part(*pieces: bytes) -> bytes:
+    """The beginning of a streamed answer; without pieces, up to its first word, and `last_part` completes it."""
+    return stream(*(pieces or BEGINNING)).removesuffix(b"0\r\n\r\n")
 
 
 def last_part() -> bytes:
     """The rest of a streamed answer."""
     return stream(*ENDING).partition(b"\r\n\r\n")[2]
-
-
-def plain(delta: str) -> str:
-    """The text of the first word, as it arrives at a client."""
-    return json.dumps({"content": delta})
