@@ -1,7 +1,7 @@
 """Who is measured: Fairlead with everything switched on, and peers where they are installed.
 
 A peer is found through an environment variable: `BENCH_LITELLM` names its `litellm` program, `BENCH_PORTKEY`
-its `start-server.js`. Each runs with the settings its own documentation calls the fastest.
+its `start-server.js`. Each runs in production mode, with little logging, on the fastest server it offers.
 """
 
 import json
@@ -98,6 +98,7 @@ def _litellm(folder: Path, upstream: int, port: int) -> Subject | None:
             str(port),
             "--host",
             "127.0.0.1",
+            "--run_granian",  # the fastest of the servers it offers
         ],
         port=port,
         features="master key, one model, its own cost and log path",
