@@ -83,6 +83,38 @@ async def test_the_only_target_is_asked_once_more_after_a_passing_failure():
     assert upstreams.calls == [("a", "primary"), ("a", "retry")]
 
 
+class Slipping(Upstreams):
+    """The same, but what fails fails with a 500."""
+
+    async def attempt(self, one, kind):
+        try:
+            return await super().attempt(one, kind)
+        except ProviderError as error:
+            error.status = 500
+            raise
+
+
+async def test_a_slip_is_asked_again_where_it_happened():
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE, None], b=[None])
+    assert await _walk(route(A, B), upstreams) == "a"
+    assert upstreams.calls == [("a", "primary"), ("a", "retry")]
+
+
+async def test_a_second_500_in_a_row_is_no_slip():
+    board = Board(dice=random.Random(1).random)
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE], b=[None])
+    assert await _walk(route(A, B), upstreams, board) == "b"
+    assert upstreams.calls == [("a", "primary"), ("a", "retry"), ("b", "failover")]
+    assert await _walk(route(A, B), upstreams, board) == "b"
+    assert upstreams.calls[3:] == [("a", "primary"), ("b", "failover")]
+
+
+async def test_the_last_call_that_is_left_goes_to_another_target():
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE], b=[None])
+    assert await _walk(route(A, B, attempts=2), upstreams) == "b"
+    assert upstreams.calls == [("a", "primary"), ("b", "failover")]
+
+
 async def test_the_only_target_is_asked_again_after_a_short_retry_after():
     upstreams = Upstreams(a=[ErrorKind.RATE_LIMITED, None])
     assert await _walk(route(A), upstreams) == "a"
