@@ -15,9 +15,10 @@ read from the table in `routing/outcomes.py`:
 * otherwise the client gets the error.
 
 Three bounds hold at once: the route's `attempts` per request, one deadline over all attempts, and a budget
-of retries over all requests of a route, so that an outage is not multiplied. A target that refused before it
-was called counts in none of them. After a success the target's call stays open on the board: whoever reads
-the answer to its end calls `board.end`.
+of retries over all requests of a route, so that an outage is not multiplied. A failover to a target that is
+well takes nothing from the budget: the request would have gone there at once, had one known. A target that
+refused before it was called counts in none of the bounds. After a success the target's call stays open on
+the board: whoever reads the answer to its end calls `board.end`.
 """
 
 import asyncio
@@ -89,7 +90,8 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
             again = await _next(walk, remaining, causes)
             if again is None:
                 raise UpstreamFailed(causes) from causes[-1]
-            if causes[-1].sent:  # a target that was never called cost nobody anything
+            free = again == "failover" and board.is_well(remaining[0])
+            if causes[-1].sent and not free:  # a target that was never called cost nobody anything
                 if not board.take_retry(route):
                     raise UpstreamFailed(causes) from causes[-1]
                 retries += 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import SYSTEM
 from gateway.errors import UpstreamFailed
-from gateway.routing.plan import Ask, plan
+from gateway.routing.plan import Ask, Plan, plan
 from gateway.service.board import Board
 from gateway.service.failover import Walk, first_answer
 from providers.errors import ErrorKind, ProviderError
@@ -154,6 +154,38 @@ def test_never_more_calls_than_allowed_and_nothing_stays_open(script, attempts):
         open_calls = 1
     assert len(upstreams.calls) <= attempts
     assert sum(seen.in_flight for seen in board.known.values()) == open_calls
+
+
+async def test_everybody_who_met_the_same_dead_target_at_once_is_served_by_the_next():
+    made = route(A, B)
+    board = Board(dice=random.Random(1).random)
+    together = asyncio.Barrier(64)
+
+    async def attempt(one, _kind):
+        if one is A:
+            await together.wait()
+            raise ProviderError(ErrorKind.UNAVAILABLE, "down")
+        await asyncio.sleep(0)
+        return "b"
+
+    async def one_request():
+        board.enter(made)
+        order = Plan(policy="in_order", order=[A, B])
+        walk = Walk(route=made, plan=order, deadline=SYSTEM.monotonic() + 5, clock=SYSTEM, board=board)
+        return await first_answer(walk, attempt)
+
+    assert await asyncio.gather(*(one_request() for _ in range(64))) == ["b"] * 64
+
+
+async def test_a_failover_to_a_target_that_is_not_well_takes_from_the_budget():
+    made = route(A, B)
+    board = Board(dice=random.Random(1).random)
+    board.fail(B, ProviderError(ErrorKind.UNAVAILABLE, "down"))
+    while board.take_retry(made):
+        pass
+    with pytest.raises(UpstreamFailed) as failed:
+        await _walk(made, Upstreams(a=[ErrorKind.OVERLOADED], b=[None]), board)
+    assert failed.value.code == "server_is_overloaded"
 
 
 async def test_an_outage_is_not_multiplied_by_retries():
