@@ -157,7 +157,8 @@ class Story:
             attempt.status = answer.status
             self._dropped = http.dropped
             if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
-                reading = Reading(answer, spoken.stream(request, place), target.timeouts)
+                decoder = spoken.stream(request, place)
+                reading = Reading(answer, decoder, request, target.timeouts)
                 await reading.begin()
                 attempt.first_content = self._parts.clock.monotonic()
                 return reading

@@ -36,7 +36,7 @@ class Act(Struct, frozen=True, kw_only=True):
 
     A stream says `tokens` tokens (None: all), or `size` bytes of the HTTP answer, and `then`: `end` (as it
     should, after all of it), `close` or `reset` the connection, `stall` until the gateway goes, or `error`.
-    Between tokens `junk_at` puts an event that is no JSON, in the place of the token when `junk_instead`.
+    Between tokens `junk_at` puts `junk`, an event that is no JSON, in the token's place when `junk_instead`.
     `marked` false leaves out what says that the stream is over. `length` is added to the content-length of
     an answer that is not streamed. `prefill` false refuses a conversation that ends with the assistant.
     """
@@ -52,6 +52,7 @@ class Act(Struct, frozen=True, kw_only=True):
     size: int | None = None
     then: Literal["end", "close", "reset", "stall", "error"] = "end"
     junk_at: Sequence[int] = ()
+    junk: bytes = HALF
     junk_instead: bool = False
     marked: bool = True
     length: int = 0
@@ -140,10 +141,10 @@ class Upstream(Provider):
         yield 0.0, begun
         for number, token in enumerate(rest[:kept]):
             pause = act.every if number else act.first_after
-            junk = number in act.junk_at
-            if junk:
-                yield pause, _chunk(HALF)
-            if not (junk and act.junk_instead):
+            spoilt = number in act.junk_at
+            if spoilt:
+                yield pause, _chunk(act.junk)
+            if not (spoilt and act.junk_instead):
                 yield pause, _chunk(speech.token(token))
             served.said += 1
         if act.then == "error":
