@@ -43,7 +43,7 @@ async def history(lab: Lab) -> History:
     return History(
         asked=lab.callers.asked,
         heard=lab.callers.heard,
-        served=[one for case in lab for up in (case.primary, case.fallback) for one in up.served],
+        served=[one for case in lab for up in case.targets for one in up.served],
         rows=[Row(**row) for row in rows],
     )
 

@@ -17,14 +17,18 @@ BOTH = (True, False)
 """Streamed, and not."""
 
 
-class Case:
-    """One route: its primary, its fallback, and how it is asked."""
+ROLES = ("primary", "fallback", "spare")
 
-    def __init__(self, name: str, stream: bool, primary: Upstream, fallback: Upstream) -> None:
+
+class Case:
+    """One route: its targets in their order, and how it is asked. `spare` is the last one."""
+
+    def __init__(self, name: str, stream: bool, targets: Sequence[Upstream]) -> None:
         self.name = name
         self.stream = stream
-        self.primary = primary
-        self.fallback = fallback
+        self.targets = targets
+        self.primary, self.spare = targets[0], targets[-1]
+        self.fallback = targets[min(1, len(targets) - 1)]
         self.callers: Callers
 
     async def ask(self, **more: Any) -> Heard:
@@ -70,26 +74,28 @@ async def laboratory(
     fallback: Mapping[str, Any] | None = None,
     streams: Sequence[bool] = BOTH,
     pairs: Sequence[tuple[str, str]] = PAIRS,
+    targets: int = 2,
     **more: Any,
 ) -> AsyncIterator[Lab]:
     """A gateway with a route for each pair of dialects and way to ask; `route`, `primary` and `fallback` are
-    fields of each route and of its targets, `more` is `running`'s environment and sections of the file."""
+    fields of each route and of its targets (`fallback` also of a third one), `more` is `running`'s environment
+    and sections of the file."""
     environment = more.pop("environment", None)
     async with contextlib.AsyncExitStack() as stack:
         cases = []
         rows, models = {}, {}
         for (first, second), stream in product(pairs, streams):
             name = f"{first}-{second}-{'stream' if stream else 'whole'}"
-            ups = [await stack.enter_async_context(Upstream(dialect)) for dialect in (first, second)]
-            cases.append(Case(name, stream, *ups))
-            targets = []
-            for up, role, fields in zip(ups, ("primary", "fallback"), (primary, fallback), strict=True):
+            dialects = (first, second, second)[:targets]
+            ups = [await stack.enter_async_context(Upstream(dialect)) for dialect in dialects]
+            cases.append(Case(name, stream, ups))
+            listed = []
+            for up, role in zip(ups, ROLES, strict=False):
                 rows[f"{name}.{role}"] = upstream(up.url, up.dialect)
+                fields = (primary if role == "primary" else fallback) or {}
                 price = {"input": 1, "output": 2}
-                targets.append(
-                    {"provider": f"{name}.{role}", "model": f"up-{role}", "price": price, **(fields or {})}
-                )
-            models[name] = {"policy": "in_order", "targets": targets, **(route or {})}
+                listed.append({"provider": f"{name}.{role}", "model": f"up-{role}", "price": price, **fields})
+            models[name] = {"policy": "in_order", "targets": listed, **(route or {})}
         gateway = await stack.enter_async_context(running(routing(models, rows, **more), folder, environment))
         lab = Lab(cases, gateway)
         stack.push_async_callback(lab.callers.close)
