@@ -1,15 +1,18 @@
 """What callers saw, what providers did and what was booked, and the invariants that hold over all of it."""
 
+import contextlib
 from collections.abc import Sequence
 
 from msgspec import Struct
 from sqlalchemy import select
 
+from gateway.errors import Unavailable
 from gateway.store.tables import ledger
 from tests.lab.callers import Heard
 from tests.lab.speech import ANSWER
 from tests.lab.stage import Lab
 from tests.lab.upstream import Served
+from tests.system.process import until_async
 
 
 class Row(Struct, kw_only=True):
@@ -34,17 +37,25 @@ class History(Struct, kw_only=True):
 
 
 async def history(lab: Lab) -> History:
-    """The history so far, with the ledger written to its end."""
+    """The history so far, with the ledger written to its end: a database that was away has to come back."""
+    rows: list[Row] = []
     gateway = lab.gateway.gateway
-    await gateway._books.flush()
     columns = [ledger.c[name] for name in Row.__struct_fields__]
-    async with gateway._database.read() as transaction:
-        rows = (await transaction.execute(select(*columns))).mappings().all()
+
+    async def read() -> bool:
+        await gateway._books.flush()
+        with contextlib.suppress(Unavailable):
+            async with gateway._database.read() as transaction:
+                rows[:] = [Row(**row) for row in (await transaction.execute(select(*columns))).mappings()]
+            return not gateway._books._waiting
+        return False
+
+    await until_async(read)
     return History(
         asked=lab.callers.asked,
         heard=lab.callers.heard,
         served=[one for case in lab for up in case.targets for one in up.served],
-        rows=[Row(**row) for row in rows],
+        rows=rows,
     )
 
 
@@ -70,14 +81,21 @@ def nothing_half_looks_whole(seen: History) -> None:
 
 
 def the_ledger_is_what_was_used(seen: History) -> None:
-    """Every answer that told its usage is booked with it, once; nothing else is but what broke, estimated."""
-    exact = sorted((one.asked, one.said) for one in seen.served if one.told)
-    booked = [(row.input_tokens, row.output_tokens) for row in seen.rows]
-    for usage in exact:
-        assert usage in booked, "an answer was not booked as the provider counted it"
-        booked.remove(usage)
-    broken = [one for one in seen.served if one.said and not one.told]
-    assert len(booked) <= len(broken), "something was booked that nobody gave"
+    """A complete answer is booked with the usage its caller was told, which is the provider's own unless it
+    had several parts; a broken one by what it had said; one that never began not at all. Each part once."""
+    booked: dict[str, list[Row]] = {}
+    for row in seen.rows:
+        booked.setdefault(row.source, []).append(row)
+    counted = {(one.asked, one.said) for one in seen.served if one.told}
+    for one in seen.heard:
+        rows = booked.pop(one.headers["x-request-id"], [])
+        used = (sum(row.input_tokens for row in rows), sum(row.output_tokens for row in rows))
+        if one.done:
+            assert one.usage is not None
+            assert used == (one.usage["prompt_tokens"], one.usage["completion_tokens"])
+            assert len(rows) == 1 + len(one.facts.get("continued", ()))
+            assert len(rows) > 1 or used in counted
+        else:
+            assert bool(rows) is bool(one.text)
+    assert not booked, "something was booked that nobody asked for"
     assert all(row.nano_dollars == 1000 * row.input_tokens + 2000 * row.output_tokens for row in seen.rows)
-    keys = [(row.source, row.kind) for row in seen.rows]
-    assert len(set(keys)) == len(keys)
