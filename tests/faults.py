@@ -13,8 +13,9 @@ from typing import Literal, Self
 
 from tests.servers import free_port
 
-Mode = Literal["pass", "hang", "reset", "refuse"]
+Mode = Literal["pass", "delay", "hang", "reset", "refuse"]
 FAULTS: tuple[Mode, ...] = ("refuse", "hang", "reset")
+DELAY = 0.03
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing the socket sends RST instead of FIN."""
 
@@ -27,9 +28,10 @@ def redis_at(proxy: "TcpProxy") -> str:
 class TcpProxy:
     """`async with TcpProxy(port) as proxy:` listens on `proxy.port` and forwards to `port`.
 
-    `pass` forwards. `hang` keeps every connection open, takes new ones, and lets no byte through until the
-    mode is `pass` again: then what was held back arrives late. `reset` and `refuse` cut every connection;
-    new ones are accepted and cut, or find nobody listening. With `tls` the clients' side is encrypted.
+    `pass` forwards. `delay` does too, every piece DELAY seconds later. `hang` keeps every connection open,
+    takes new ones, and lets no byte through until the mode is `pass` again: then what was held back arrives
+    late. `reset` and `refuse` cut every connection; new ones are accepted and cut, or find nobody listening.
+    With `tls` the clients' side is encrypted.
     """
 
     def __init__(self, upstream: int, tls: ssl.SSLContext | None = None) -> None:
@@ -38,6 +40,7 @@ class TcpProxy:
         self._upstream = upstream
         self._flowing = asyncio.Event()
         self._resetting = False
+        self._delay = 0.0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -56,7 +59,8 @@ class TcpProxy:
     async def set(self, mode: Mode) -> None:
         """Change the mode; returns when it holds."""
         self._resetting = mode == "reset"
-        if mode == "pass":
+        self._delay = DELAY if mode == "delay" else 0.0
+        if mode in ("pass", "delay"):
             self._flowing.set()
         else:
             self._flowing.clear()
@@ -104,5 +108,7 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 await self._flowing.wait()
+                if self._delay:
+                    await asyncio.sleep(self._delay)
                 writer.write(data)
                 await writer.drain()

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from pydantic import TypeAdapter
 
-OUR_EXTENSIONS = frozenset(("reasoning_content", "reasoning_details", "extra_content"))
-"""Names we add to OpenAI's own messages and deltas on purpose."""
+OUR_EXTENSIONS = frozenset(("reasoning_content", "reasoning_details", "extra_content", "fairlead"))
+"""Names we add to OpenAI's own chunks, messages and deltas on purpose."""
 
 _OPEN = ("InputSchemaTyped",)
 """Objects whose SDK type says that more keys belong there: JSON Schemas of a tool's input."""

@@ -179,6 +179,11 @@ class Target(Part):
     max_output: Count | None = Field(
         default=None, description="Tokens the model can give out; overrides the catalogue."
     )
+    prefill: bool | None = Field(
+        default=None,
+        description="Chat: whether it goes on from the beginning of an answer that is the last message; "
+        "overrides the catalogue.",
+    )
     seconds: Annotated[list[VideoLength], Field(min_length=1)] | None = Field(
         default=None, description="Video: the only lengths it can make, in seconds."
     )
@@ -209,6 +214,11 @@ class Model(Part):
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
+    on_cut: Literal["error", "continue"] = Field(
+        default="error",
+        description="Chat: a stream that breaks after its first content ends with an error, or the next "
+        "target goes on with it (text only), and the last chunk says so.",
+    )
 
 
 class Defaults(Part):

@@ -56,7 +56,10 @@ class Routes:
             for at, target in enumerate(written.targets)
         ]
         whole = [target for target in targets if target is not None]
-        if len(whole) < len(targets):
+        fits = written.on_cut == "error" or written.kind == "chat"
+        if not fits:
+            report(("on_cut",), f"is for models of kind chat; this one is {written.kind}")
+        if len(whole) < len(targets) or not fits:
             return None
         return Route(
             model=name,
@@ -65,6 +68,7 @@ class Routes:
             targets=whole,
             retries=_layered(Retries, defaults.retries, written.retries),
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
+            on_cut=written.on_cut,
         )
 
     def on_demand(self, name: str, kind: str) -> Route | None:
@@ -101,6 +105,7 @@ class Routes:
             weight=written.weight,
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
+            prefill=bool(rules.get("prefill")) if written.prefill is None else written.prefill,
             video=_video_limits(rules, written) if video else None,
         )
 
@@ -147,6 +152,9 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
     wrong = [name for name in _VIDEO_FIELDS if getattr(written, name) is not None and not video]
     for name in wrong:
         report((name,), f"is for models of kind video; this one is {kind}")
+    if written.prefill is not None and kind != "chat":
+        report(("prefill",), f"is for models of kind chat; this one is {kind}")
+        return False
     price = written.price
     if price is not None and video != (price.input is None):
         wanted = "per_second (or per_gpu_hour and rendering_seconds)" if video else "input, output and cached"

@@ -70,7 +70,10 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
 
 
 class RouteTarget(Struct, frozen=True, kw_only=True):
-    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use."""
+    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use.
+
+    `prefill`: given the beginning of its answer as the last message, the model goes on from there.
+    """
 
     id: str
     target: Target
@@ -80,11 +83,15 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     weight: int = 1
     context_window: int | None = None
     max_output: int | None = None
+    prefill: bool = False
     video: VideoLimits | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A model's targets and policy. `kind` is chat, embedding or video."""
+    """A model's targets and policy. `kind` is chat, embedding or video.
+
+    `on_cut` says what becomes of a stream that breaks after its first content: error or continue.
+    """
 
     model: str
     kind: str
@@ -92,6 +99,7 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: Sequence[RouteTarget]
     retries: Retries
     timeouts: Timeouts
+    on_cut: str = "error"
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,9 @@
 | not_found        | no                         | yes                 | target out, 10 min         |
 | rate_limited     | if the wait is short       | yes                 | rests until Retry-After    |
 | overloaded, unavailable, timeout, protocol | once, if only candidate | yes | failure        |
+
+One exception: a *slip*, the first 500 of a target that was well, is asked again where it happened (once, while
+another call is left for somebody else).
 """
 
 from collections.abc import Mapping
@@ -18,7 +21,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from providers.errors import ErrorKind
+from providers.errors import ErrorKind, ProviderError
 
 
 class Effect(Enum):
@@ -62,3 +65,11 @@ OUTCOMES: Mapping[ErrorKind, Outcome] = {
     ErrorKind.TIMEOUT: _TRANSIENT,
     ErrorKind.PROTOCOL: _TRANSIENT,
 }
+
+
+def is_slip(error: ProviderError, failures: int) -> bool:
+    """Whether a failure is a passing one of a target that is well: a 500, the first of `failures` in a row.
+
+    A 503 says that it is busy, and a broken connection may mean anything: those go elsewhere at once.
+    """
+    return error.status == 500 and OUTCOMES[error.kind].again and failures == 1

@@ -60,6 +60,11 @@ class Board:
         """`count` retries are over."""
         self._retrying[route.model] -= count
 
+    def is_well(self, target: RouteTarget) -> bool:
+        """Whether nothing has gone wrong with this target since its last success."""
+        seen = self.known.get(target.id, health.NEW)
+        return seen.shut is None and not seen.failures
+
     def start(self, target: RouteTarget, now: float) -> None:
         """A call goes out; `end` must follow."""
         known = self.known

@@ -5,7 +5,7 @@ gets a reply calls `settle` on it when the last byte is out, or when the client 
 """
 
 from gateway.config.snapshot import Caller
-from gateway.errors import GatewayError, UpstreamFailed
+from gateway.errors import GatewayError
 from gateway.service.story import Parts, Story
 from gateway.service.stream import DONE, Reading
 from gateway.service.wish import Wish
@@ -51,7 +51,7 @@ class Reply:
     async def next(self) -> bytes | None:
         """The next bytes of a stream, `[DONE]` included; None after that.
 
-        Raises UpstreamFailed when the stream broke: what was sent so far must not look complete.
+        Raises UpstreamFailed when the stream broke and nobody goes on: what was sent must not look complete.
         """
         reading = self._reading
         if reading is None:
@@ -59,8 +59,8 @@ class Reply:
         try:
             piece = await reading.next()
         except ProviderError as error:
-            self._story.broken(error)
-            raise UpstreamFailed([error]) from error
+            reading = self._reading = await self._story.broken(reading, error)
+            piece = await reading.next()
         if piece is None:
             self._reading = None
             self._story.read(reading)

@@ -6,6 +6,8 @@ An *attempt* is one call to one target: it returns as soon as it has something t
 answer, or the first content of a stream) and raises `ProviderError` before that. What a failure means is
 read from the table in `routing/outcomes.py`:
 
+* is it a slip of a target that was well? Then the same target once more, since it is the one that the policy
+  preferred, as long as a call is left for another one.
 * may another target do better? Then the next of the plan, at once. After `context_length` only targets with
   a larger window are left.
 * is there no other, and may the same target be asked again? Then once more, after a short random pause, or
@@ -13,9 +15,10 @@ read from the table in `routing/outcomes.py`:
 * otherwise the client gets the error.
 
 Three bounds hold at once: the route's `attempts` per request, one deadline over all attempts, and a budget
-of retries over all requests of a route, so that an outage is not multiplied. A target that refused before it
-was called counts in none of them. After a success the target's call stays open on the board: whoever reads
-the answer to its end calls `board.end`.
+of retries over all requests of a route, so that an outage is not multiplied. A failover to a target that is
+well takes nothing from the budget: the request would have gone there at once, had one known. A target that
+refused before it was called counts in none of the bounds. After a success the target's call stays open on
+the board: whoever reads the answer to its end calls `board.end`.
 """
 
 import asyncio
@@ -27,7 +30,7 @@ from msgspec import Struct
 from gateway.clock import Clock
 from gateway.config.snapshot import Route, RouteTarget
 from gateway.errors import UpstreamFailed
-from gateway.routing.outcomes import OUTCOMES, Effect, Outcome
+from gateway.routing.outcomes import OUTCOMES, Effect, Outcome, is_slip
 from gateway.routing.plan import Plan
 from gateway.service.board import Board
 from providers.errors import ErrorKind, ProviderError
@@ -41,13 +44,17 @@ T = TypeVar("T")
 
 
 class Walk(Struct, kw_only=True):
-    """One request's way through its plan. `deadline` is monotonic seconds for all attempts together."""
+    """One request's way through its plan. `deadline` is monotonic seconds for all attempts together.
+
+    `spent` counts the calls that the request made before this walk; they count among its attempts.
+    """
 
     route: Route
     plan: Plan
     deadline: float
     clock: Clock
     board: Board
+    spent: int = 0
 
 
 Attempt = Callable[[RouteTarget, str], Awaitable[T]]
@@ -83,7 +90,8 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
             again = await _next(walk, remaining, causes)
             if again is None:
                 raise UpstreamFailed(causes) from causes[-1]
-            if causes[-1].sent:  # a target that was never called cost nobody anything
+            free = again == "failover" and board.is_well(remaining[0])
+            if causes[-1].sent and not free:  # a target that was never called cost nobody anything
                 if not board.take_retry(route):
                     raise UpstreamFailed(causes) from causes[-1]
                 retries += 1
@@ -97,24 +105,24 @@ async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[Provi
     """Put the target to call next at the front of `remaining` and say which kind of attempt that is."""
     error = causes[-1]
     outcome = OUTCOMES[error.kind]
-    if (
-        sum(cause.sent for cause in causes) >= walk.route.retries.attempts
-        or walk.clock.monotonic() >= walk.deadline
-    ):
+    left = walk.route.retries.attempts - walk.spent - sum(cause.sent for cause in causes)
+    if left <= 0 or walk.clock.monotonic() >= walk.deadline:
         return None
     failed = remaining.pop(0)
-    if outcome.next:
+    slip = is_slip(error, walk.board.known[failed.id].failures) and (left > 1 or not remaining)
+    if outcome.next and not slip:
         if outcome.larger_window:
             window = failed.context_window or 0
             remaining[:] = [target for target in remaining if (target.context_window or 0) > window]
         if remaining:
             return "failover"
     already = outcome.effect is Effect.FAILURE and len(causes) > 1
+    alone = outcome.again and not already and len(walk.plan.order) == 1
     wait = _pause(walk, outcome, error)
-    if not outcome.again or already or wait is None or len(walk.plan.order) > 1:
+    if wait is None or not (slip or alone):
         return None
     await asyncio.sleep(wait)
-    remaining.append(failed)
+    remaining.insert(0, failed)
     return "retry"
 
 

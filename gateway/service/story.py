@@ -1,32 +1,33 @@
 """One chat or embeddings request from admission to settlement, told in the order in which it happens.
 
 Way down: `admit`, `run` (plan, attempts). Way back: `note` what a whole answer told, or `read` and `broken`
-for a stream, then `settle`, exactly once.
+for a stream (which may go on elsewhere: `continuation.py`), then `settle`, exactly once.
 """
 
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
-from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound
+from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound, UpstreamFailed
 from gateway.limits.rules import Costs
 from gateway.routing import cost
 from gateway.routing.plan import Ask, plan
 from gateway.service.admission import Admission, Grant
 from gateway.service.board import Board
 from gateway.service.books import Books
+from gateway.service.continuation import Part, said_of, successors
 from gateway.service.failover import Walk, first_answer
 from gateway.service.pictures import Pictures
 from gateway.service.stream import Reading
 from gateway.service.wish import Request, Spoken, Wish
 from gateway.store.ledger import Entry
-from gateway.telemetry.record import Attempt, Call
+from gateway.telemetry.record import CONTINUATION, Attempt, Call
 from gateway.transport.client import Answer, Upstream
 from providers.errors import ErrorKind, ProviderError
 from providers.types import ChatRequest, Completion, HttpRequest, HttpResponse, Usage
@@ -36,6 +37,8 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 """What a dropped parameter may be called to be named in a header: the name is the client's own text."""
 _MOST_NAMES = 2000
+NOTHING = Costs(requests=1)
+"""What a request uses that no target answered."""
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -54,8 +57,8 @@ class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
-        "_reserved", "_route", "_snapshot", "_usage", "_wish",
+        "_asked", "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
+        "_reserved", "_route", "_said", "_snapshot", "_usage", "_used", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -70,6 +73,8 @@ class Story:
         self._attempt: Attempt | None = None
         self._dropped: Sequence[str] = ()
         self._usage: Usage | None = None
+        self._said = None if self._route.on_cut == "error" else said_of(self._route, wish.request)
+        self._used = NOTHING
         call.model, call.stream = self._route.model, wish.stream
         call.key_id, call.organisation = caller.id, caller.organisation
 
@@ -97,7 +102,7 @@ class Story:
     async def run(self) -> Completion | Reading:
         """Plan, then attempt until a target answers."""
         parts, call, route, grant = self._parts, self._call, self._route, self._grant
-        ask = Ask(
+        ask = self._asked = Ask(
             costs=self._costs,
             input_tokens=self._reserved.tokens - self._wish.output_tokens,
             budgeted=grant is not None and grant.budgeted,
@@ -147,7 +152,7 @@ class Story:
         if spoken is None:
             why = f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none."
             raise ProviderError(ErrorKind.UNSUPPORTED, why, param="model", sent=False)
-        request = wish.request
+        request = wish.request if self._said is None else self._said.request_for(target)
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
         http = self._built(spoken, request, target)
@@ -157,7 +162,11 @@ class Story:
             attempt.status = answer.status
             self._dropped = http.dropped
             if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
-                reading = Reading(answer, spoken.stream(request, place), target.timeouts)
+                decoder, said = spoken.stream(request, place), self._said
+                if said is None:
+                    reading = Reading(answer, decoder, request, target.timeouts)
+                else:
+                    reading = Part(answer, decoder, said, request, target)
                 await reading.begin()
                 attempt.first_content = self._parts.clock.monotonic()
                 return reading
@@ -210,12 +219,62 @@ class Story:
     def _estimated(self, output: int) -> Usage:
         return Usage(input=self._reserved.tokens - self._wish.output_tokens, output=output)
 
-    def broken(self, error: ProviderError) -> None:
-        """A stream failed after content was passed on: too late for another target."""
-        self._call.truncated = True
-        if self._attempt is not None and self._chosen is not None:
-            self._attempt.error = str(error.kind)
-            self._parts.board.fail(self._chosen, error, self._route.targets)
+    async def broken(self, reading: Reading, error: ProviderError) -> Reading:
+        """A stream failed after content was passed on: too late for a failover that nobody sees.
+
+        Gives the stream that goes on where this one broke, if the route wants one and a target can; the old
+        one is closed and booked then. Raises UpstreamFailed otherwise.
+        """
+        said, attempt, chosen, route = self._said, self._attempt, self._chosen, self._route
+        board, call = self._parts.board, self._call
+        if attempt is not None and chosen is not None:
+            attempt.error = str(error.kind)
+            board.fail(chosen, error, route.targets)
+            if said is not None and said.continuable and self._may_call():
+                self.read(reading)
+                said.cut(chosen, error, self._usage or Usage())
+                reading.close()
+                self._book(attempt, chosen)
+                try:
+                    return await self._go_on()
+                except UpstreamFailed:
+                    pass  # what the others said was about a request that is not the client's
+        call.truncated = True
+        raise UpstreamFailed([error]) from error
+
+    async def _go_on(self) -> Reading:
+        parts, call, route, board = self._parts, self._call, self._route, self._parts.board
+        made = plan(route, self._asked, board.known, parts.clock.monotonic(), board.dice)
+        made = successors(route, made, (attempt.target for attempt in call.attempts))
+        walk = Walk(
+            route=route,
+            plan=made,
+            deadline=self._deadline,
+            clock=parts.clock,
+            board=board,
+            spent=len(call.attempts),
+        )
+        free = bool(made.order) and board.is_well(made.order[0])
+        if not free and not board.take_retry(route):
+            raise UpstreamFailed([ProviderError(ErrorKind.UNAVAILABLE, "no retry is left")])
+        try:
+            return await first_answer(walk, self._try_part)
+        finally:
+            if not free:
+                board.give_retry(route, 1)
+
+    def _may_call(self) -> bool:
+        left = self._route.retries.attempts - len(self._call.attempts)
+        return left > 0 and self._parts.clock.monotonic() < self._deadline
+
+    async def _try_part(self, target: RouteTarget, _kind: str) -> Reading:
+        """One call to a target that may go on; a refusal concerns what we added, so another may take it."""
+        try:
+            return cast("Reading", await self._try(target, CONTINUATION))
+        except ProviderError as error:
+            if error.kind is ErrorKind.INVALID_REQUEST:
+                error.kind = ErrorKind.UNSUPPORTED
+            raise
 
     def _note(self, usage: Usage, finish_reason: str | None, model: str, identity: str) -> None:
         attempt, chosen = self._attempt, self._chosen
@@ -228,30 +287,40 @@ class Story:
 
     async def settle(self) -> None:
         """Book what was used, free the slot, write the ledger."""
-        parts, attempt, usage = self._parts, self._attempt, self._usage
-        parts.board.leave(self._route)
-        if attempt is None or self._chosen is None or usage is None:
-            used = Costs(requests=1)
-        else:
-            parts.board.end(self._chosen)
-            attempt.ended = parts.clock.monotonic()
-            used = Costs(requests=1, tokens=usage.input + usage.output, nano_dollars=attempt.cost or 0)
-            parts.books.enter(
-                Entry(
-                    source=self._call.request_id,
-                    kind=self._wish.operation.name,
-                    caller=self._caller.id,
-                    organisation=self._caller.organisation,
-                    model=self._route.model,
-                    target=self._chosen.id,
-                    input_tokens=usage.input,
-                    output_tokens=usage.output,
-                    nano_dollars=attempt.cost,
-                    created_at=parts.clock.now(),
-                )
-            )
+        self._parts.board.leave(self._route)
+        if self._attempt is not None and self._chosen is not None:
+            self._book(self._attempt, self._chosen)
         if self._grant is not None:
-            await parts.admission.settle(self._grant, used)
+            await self._parts.admission.settle(self._grant, self._used)
+
+    def _book(self, attempt: Attempt, chosen: RouteTarget) -> None:
+        """Close the call that gave the answer, or a part of it, and charge what it used."""
+        parts, usage, before = self._parts, self._usage, self._used
+        if usage is None:
+            return
+        self._chosen = self._usage = None
+        parts.board.end(chosen)
+        attempt.ended = parts.clock.monotonic()
+        name = self._wish.operation.name
+        self._used = Costs(
+            requests=1,
+            tokens=before.tokens + usage.input + usage.output,
+            nano_dollars=before.nano_dollars + (attempt.cost or 0),
+        )
+        parts.books.enter(
+            Entry(
+                source=self._call.request_id,
+                kind=name if before is NOTHING else f"{name}.{attempt.number}",
+                caller=self._caller.id,
+                organisation=self._caller.organisation,
+                model=self._route.model,
+                target=chosen.id,
+                input_tokens=usage.input,
+                output_tokens=usage.output,
+                nano_dollars=attempt.cost,
+                created_at=parts.clock.now(),
+            )
+        )
 
     def headers(self) -> Headers:
         """What the client is told beside the answer."""

@@ -2,24 +2,33 @@
 
 A stream is complete only when a finish reason was seen and the upstream then ended; everything else is an
 error, so that a cut stream never looks complete.
+
+An event that is no JSON is passed over where that is the smaller harm: after the first content (before it
+another target can answer unseen), in prose (in a call or in JSON a program would act on the hole), and at most
+MOST_UNREADABLE times. The finish chunk then says so.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
+import msgspec
+
 from gateway.config.snapshot import Timeouts
+from gateway.service.wish import is_prose
 from gateway.transport.client import Answer
 from providers.adapter import ChatStream
 from providers.errors import ErrorKind, ProviderError
-from providers.sse import Splitter
-from providers.types import Chunk, Usage
+from providers.sse import Event, Splitter
+from providers.types import ChatRequest, Chunk, Usage, encode
 
 DONE = b"data: [DONE]\n\n"
 FRAME = 400
 """Bytes of a chunk that are no text."""
 TAIL_SECONDS = 5.0
 """How long a stream that has given its finish reason may stay silent before it counts as complete."""
+MOST_UNREADABLE = 2
+"""Events without JSON that a stream may have: a line that was cut in two makes two. More is no accident."""
 
 
 class Reading:
@@ -30,14 +39,16 @@ class Reading:
     """
 
     __slots__ = (
-        "_answer", "_decoder", "_failed", "_held", "_loop", "_over", "_pieces", "_silence", "_splitter",
-        "finish_reason", "id", "model", "shown", "usage",
+        "_answer", "_decoder", "_failed", "_held", "_loop", "_over", "_pieces", "_request", "_silence",
+        "_splitter", "_unreadable", "finish_reason", "id", "model", "shown", "usage",
     )  # fmt: skip
 
-    def __init__(self, answer: Answer, decoder: ChatStream, timeouts: Timeouts) -> None:
+    def __init__(self, answer: Answer, decoder: ChatStream, request: ChatRequest, timeouts: Timeouts) -> None:
         self._answer = answer
         self._pieces: AsyncIterator[bytes] = aiter(answer)
         self._decoder = decoder
+        self._request = request
+        self._unreadable = 0
         self._splitter = Splitter()
         self._silence = timeouts.silence
         self._loop = asyncio.get_running_loop()
@@ -100,7 +111,10 @@ class Reading:
             events = self._splitter.end()
         content = False
         for event in events:
-            content |= self._take(self._decoder.feed(event), framed)
+            try:
+                content |= self._take(self._decoder.feed(event), framed)
+            except ProviderError as error:
+                self._pass_over(event, error)
         if self._over:
             content |= self._take(self._decoder.end(), framed)
             if self.finish_reason is None:
@@ -110,19 +124,43 @@ class Reading:
     def _take(self, chunks: Iterable[Chunk], framed: list[bytes]) -> bool:
         content = False
         for chunk in chunks:
-            if chunk.data:
-                framed.append(b"data: %b\n\n" % chunk.data)
-            if chunk.content:
-                content = True
-                self.shown += 1 + max(0, len(chunk.data) - FRAME) // 4
+            data = chunk.data
             if chunk.finish_reason is not None:
                 self.finish_reason = chunk.finish_reason
+                if self._unreadable and data:
+                    data = declared(data, "unreadable_events", self._unreadable)
+            if data:
+                framed.append(b"data: %b\n\n" % data)
+            if chunk.content:
+                content = True
+                self.shown += 1 + max(0, len(data) - FRAME) // 4
             if chunk.usage is not None:
                 self.usage = chunk.usage
             if chunk.id and not self.id:
                 self.id, self.model = chunk.id, chunk.model
         return content
 
+    def _pass_over(self, event: Event, error: ProviderError) -> None:
+        """Go on without an event that is no JSON; raises `error` where that may not be."""
+        self._unreadable += 1
+        bearable = self.shown and self._unreadable <= MOST_UNREADABLE and error.kind is ErrorKind.PROTOCOL
+        if not bearable or _is_json(event.data) or not is_prose(self._request):
+            raise error
+
     def _breathe(self) -> None:
         silence = self._silence if self.finish_reason is None else min(self._silence, TAIL_SECONDS)
         self._answer.deadline = self._loop.time() + silence
+
+
+def declared(data: bytes, name: str, fact: object) -> bytes:
+    """A chunk with a fact of ours under `fairlead`, beside OpenAI's own fields."""
+    body = msgspec.json.decode(data)
+    return encode({**body, "fairlead": {**body.get("fairlead", {}), name: fact}})
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

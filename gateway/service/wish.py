@@ -61,6 +61,22 @@ EMBEDDING_CALL = Operation(
 )
 
 
+_PROSE_ONLY = frozenset(("tools", "functions", "response_format", "audio", "modalities"))
+_PLAIN = frozenset((b"null", b"[]", b'["text"]', b'{"type":"text"}'))
+
+
+def is_prose(request: ChatRequest) -> bool:
+    """Whether the answer is one text for people to read: no calls, no JSON, no sound, one choice.
+
+    Only such an answer may lose a piece or change its author in the middle: a program would act on the seam.
+    """
+    body = request.body
+    for name in _PROSE_ONLY & body.keys():
+        if bytes(body[name]).replace(b" ", b"") not in _PLAIN:
+            return False
+    return "n" not in body or bytes(body["n"]) in (b"1", b"null")
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """A request and what the client wants done with it.
 

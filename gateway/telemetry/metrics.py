@@ -19,9 +19,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.telemetry import names
-from gateway.telemetry.record import Attempt, Call
+from gateway.telemetry.record import CONTINUATION, Attempt, Call
 
 MAX_TARGETS = 300
+STOOD_IN = ("failover", CONTINUATION)
+"""Kinds of attempt in which one target stands in for another."""
 OTHER = "_other"
 
 _Key: TypeAlias = tuple[str, str, str, str, str | None]
@@ -154,7 +156,7 @@ class Metrics:
             series.first_chunk.observe(attempt.first_content - attempt.started)
         if attempt.cost:
             series.cost += attempt.cost
-        if previous is not None and attempt.kind == "failover":
+        if previous is not None and attempt.kind in STOOD_IN:
             labels = (self._label(previous), self._label(attempt), previous.error or "")
             self.tallies[names.FAILOVERS][labels] += 1
 

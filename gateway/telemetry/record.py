@@ -12,12 +12,15 @@ from msgspec import Struct
 
 from providers.types import Usage
 
+CONTINUATION = "continuation"
+"""The kind of an attempt that went on where another target's stream broke."""
+
 _LOW_64 = (1 << 64) - 1
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class Attempt(Struct, kw_only=True, gc=False):
-    """One call to one target. `kind` is primary, retry or failover; `error` an ErrorKind or None.
+    """One call to one target. `kind` is primary, retry, failover or continuation; `error` an ErrorKind or None.
 
     `listed` is false for a `provider/model` of a client's own invention: no metric may be named after it.
 

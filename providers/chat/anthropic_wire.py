@@ -188,7 +188,7 @@ def decode(body: bytes) -> dict[str, Any]:
     """A message or an event. Raises the error it stands for, PROTOCOL when it is not a JSON object."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ProviderError(ErrorKind.PROTOCOL, "The provider sent something that is not a JSON object.")

@@ -160,7 +160,7 @@ def decode(body: bytes, decoder: Decoder[_Answer | list[_Answer]]) -> _Answer:
     """The answer. Raises what an error in its place means, in a list or not, PROTOCOL for anything else."""
     try:
         found = decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(ErrorKind.PROTOCOL, "The provider's answer cannot be read.") from error
     first = found if not isinstance(found, list) else next(iter(found), None)
     if first is not None and first.error:

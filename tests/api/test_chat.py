@@ -82,7 +82,7 @@ async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
 @pytest.mark.parametrize(
     "fault",
     [
-        [send(answer(b'{"error": {"message": "boom"}}', "500 Internal Server Error", JSON))],
+        [send(answer(b'{"error": {"message": "boom"}}', "503 Service Unavailable", JSON))],
         [send(answer(b"<html>bad gateway</html>", "502 Bad Gateway", {"content-type": "text/html"}))],
         [
             send(
@@ -108,7 +108,7 @@ async def test_the_sdk_streams_and_gets_usage_when_it_asks(tmp_path: Path):
             )
         ],
     ],
-    ids=["500", "html", "429", "401", "garbage", "empty", "reset", "cut", "role-only", "error-in-200"],
+    ids=["503", "html", "429", "401", "garbage", "empty", "reset", "cut", "role-only", "error-in-200"],
 )
 async def test_a_failure_before_the_first_content_is_invisible(tmp_path: Path, fault, streamed):
     async with Faulty() as bad, Faulty() as good:

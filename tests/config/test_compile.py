@@ -241,3 +241,38 @@ def test_every_vendor_of_the_release_can_be_configured_or_found() -> None:
     assert set(compile_config(Source(f"providers:\n{listed}", "f", environment, NOW)).providers) == set(
         vendors
     )
+
+
+def test_who_takes_the_beginning_of_an_answer_is_known_of_models_and_can_be_said() -> None:
+    def prefill(model: str, said: str = "") -> bool:
+        environment = {"ANTHROPIC_API_KEY": "k"}
+        target = f"{{provider: anthropic, model: {model}{said}}}"
+        text = f"models: {{m: {{on_cut: continue, targets: [{target}]}}}}"
+        snapshot = compile_config(Source(text, "f", environment, NOW))
+        assert snapshot.routes["m"].on_cut == "continue"
+        return snapshot.routes["m"].targets[0].prefill
+
+    assert prefill("claude-haiku-4-5-20251001")
+    assert prefill("claude-opus-4-5")
+    assert not prefill("claude-opus-4-6")
+    assert not prefill("claude-sonnet-5-5")
+    assert prefill("claude-sonnet-5-5", ", prefill: true")
+    assert not prefill("claude-haiku-4-5", ", prefill: false")
+
+
+def test_a_broken_stream_ends_with_an_error_unless_the_model_says_otherwise() -> None:
+    text = ALPHA + "models: {m: {targets: [{provider: alpha, model: big-1}]}}"
+    assert compiled(text, {"K": "k"}).routes["m"].on_cut == "error"
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [
+        ("{kind: embedding, on_cut: continue, targets: [{provider: alpha, model: e}]}", "on_cut"),
+        ("{kind: embedding, targets: [{provider: alpha, model: e, prefill: true}]}", "targets[0].prefill"),
+    ],
+)
+def test_what_streams_of_text_may_be_told_is_refused_elsewhere(model: str, place: str) -> None:
+    (problem,) = problems(ALPHA + f"models: {{m: {model}}}", {"K": "k"})
+    assert f"models.m.{place}" in problem
+    assert "is for models of kind chat; this one is embedding" in problem

@@ -18,11 +18,12 @@ HOLLOW = {
     "gemini": [events("gemini/chat.stream.sse")[0].replace(b'"Salut"', b'""')],
 }
 """How a stream begins before it says anything."""
+BUSY = {"openai": "error.503_overloaded.json", "anthropic": "error.529.json", "gemini": "error.503.json"}
 
 
 def faults(up: Provider, streamed_: bool) -> Iterable[Sequence[Step]]:
     """What goes wrong before a client could notice anything."""
-    yield [up.step("error.500.json")]
+    yield [up.step(BUSY[up.dialect])]
     yield [reset()]
     if streamed_:
         yield [send(cut(*HOLLOW[up.dialect])), close()]

@@ -53,6 +53,22 @@ def test_a_failed_probe_rests_twice_as_long():
     assert health.is_open_to(seen, 15.0)
 
 
+def _rests(kind: ErrorKind, openings: int) -> list[float]:
+    """How long a target rests each time that its breaker opens, every probe failing the same way."""
+    seen, now, found = health.NEW, 0.0, []
+    while len(found) < openings:
+        seen = _fail(seen, ProviderError(kind, "down"), now)
+        if seen.openings > len(found):
+            found.append(seen.shut_until - now)
+            now = seen.shut_until
+    return found
+
+
+def test_a_target_that_fails_at_once_is_asked_again_soon_and_one_that_hangs_ever_more_seldom():
+    assert _rests(ErrorKind.UNAVAILABLE, 6) == [5, 10, 20, 20, 20, 20]
+    assert _rests(ErrorKind.TIMEOUT, 8) == [5, 10, 20, 40, 80, 160, 300, 300]
+
+
 def test_a_cancelled_probe_frees_its_place():
     seen = health.NEW
     for _ in range(5):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import SYSTEM
 from gateway.errors import UpstreamFailed
-from gateway.routing.plan import Ask, plan
+from gateway.routing.plan import Ask, Plan, plan
 from gateway.service.board import Board
 from gateway.service.failover import Walk, first_answer
 from providers.errors import ErrorKind, ProviderError
@@ -83,6 +83,38 @@ async def test_the_only_target_is_asked_once_more_after_a_passing_failure():
     assert upstreams.calls == [("a", "primary"), ("a", "retry")]
 
 
+class Slipping(Upstreams):
+    """The same, but what fails fails with a 500."""
+
+    async def attempt(self, one, kind):
+        try:
+            return await super().attempt(one, kind)
+        except ProviderError as error:
+            error.status = 500
+            raise
+
+
+async def test_a_slip_is_asked_again_where_it_happened():
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE, None], b=[None])
+    assert await _walk(route(A, B), upstreams) == "a"
+    assert upstreams.calls == [("a", "primary"), ("a", "retry")]
+
+
+async def test_a_second_500_in_a_row_is_no_slip():
+    board = Board(dice=random.Random(1).random)
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE], b=[None])
+    assert await _walk(route(A, B), upstreams, board) == "b"
+    assert upstreams.calls == [("a", "primary"), ("a", "retry"), ("b", "failover")]
+    assert await _walk(route(A, B), upstreams, board) == "b"
+    assert upstreams.calls[3:] == [("a", "primary"), ("b", "failover")]
+
+
+async def test_the_last_call_that_is_left_goes_to_another_target():
+    upstreams = Slipping(a=[ErrorKind.UNAVAILABLE], b=[None])
+    assert await _walk(route(A, B, attempts=2), upstreams) == "b"
+    assert upstreams.calls == [("a", "primary"), ("b", "failover")]
+
+
 async def test_the_only_target_is_asked_again_after_a_short_retry_after():
     upstreams = Upstreams(a=[ErrorKind.RATE_LIMITED, None])
     assert await _walk(route(A), upstreams) == "a"
@@ -122,6 +154,38 @@ def test_never_more_calls_than_allowed_and_nothing_stays_open(script, attempts):
         open_calls = 1
     assert len(upstreams.calls) <= attempts
     assert sum(seen.in_flight for seen in board.known.values()) == open_calls
+
+
+async def test_everybody_who_met_the_same_dead_target_at_once_is_served_by_the_next():
+    made = route(A, B)
+    board = Board(dice=random.Random(1).random)
+    together = asyncio.Barrier(64)
+
+    async def attempt(one, _kind):
+        if one is A:
+            await together.wait()
+            raise ProviderError(ErrorKind.UNAVAILABLE, "down")
+        await asyncio.sleep(0)
+        return "b"
+
+    async def one_request():
+        board.enter(made)
+        order = Plan(policy="in_order", order=[A, B])
+        walk = Walk(route=made, plan=order, deadline=SYSTEM.monotonic() + 5, clock=SYSTEM, board=board)
+        return await first_answer(walk, attempt)
+
+    assert await asyncio.gather(*(one_request() for _ in range(64))) == ["b"] * 64
+
+
+async def test_a_failover_to_a_target_that_is_not_well_takes_from_the_budget():
+    made = route(A, B)
+    board = Board(dice=random.Random(1).random)
+    board.fail(B, ProviderError(ErrorKind.UNAVAILABLE, "down"))
+    while board.take_retry(made):
+        pass
+    with pytest.raises(UpstreamFailed) as failed:
+        await _walk(made, Upstreams(a=[ErrorKind.OVERLOADED], b=[None]), board)
+    assert failed.value.code == "server_is_overloaded"
 
 
 async def test_an_outage_is_not_multiplied_by_retries():

@@ -41,11 +41,12 @@ class Seen:
 
 @dataclass
 class Peer:
-    """The server's end of one connection."""
+    """The server's end of one connection; `request` is the one that is being answered."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     number: int
+    request: Seen | None = None
 
     async def send(self, data: bytes) -> None:
         if self.reader.at_eof() or self.writer.is_closing():
@@ -229,7 +230,8 @@ class Faulty:
         for step in self._greeting:
             await step(peer)
         while True:
-            self.requests.append(await self._request(peer))
+            peer.request = await self._request(peer)
+            self.requests.append(peer.request)
             for step in self._plans.popleft() if self._plans else self._default:
                 await step(peer)
 

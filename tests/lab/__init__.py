@@ -1,0 +1,17 @@
+"""The fault laboratory: providers, servers and processes that fail on command, and what must hold all the same.
+
+Read in this order, ten minutes in all:
+
+| module | what |
+|---|---|
+| `speech.py` | an answer of sixty words, and every failure, in the words of each of our three chat dialects |
+| `upstream.py` | a provider on a real socket that does with each request what its `Act` says |
+| `callers.py` | who asks the gateway, and all that they saw of the answer |
+| `stage.py` | one gateway, and for each pair of dialects a route with a primary and a fallback |
+| `history.py` | what callers saw, what providers did and what was booked, and the invariants over them |
+| `killer.py` | kills and starts real server processes while others work |
+
+Beside it stand the older parts that it is made of: `tests/transport/faulty.py` (a raw HTTP server, byte by
+byte), `tests/upstreams.py` (recorded answers), `tests/faults.py` (a TCP proxy for Redis and PostgreSQL that
+delays, hangs, cuts and refuses) and `tests/servers.py` (private Redis and PostgreSQL servers).
+"""
