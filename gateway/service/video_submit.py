@@ -63,7 +63,7 @@ class Submitting:
         route = self._tools.snapshot().resolve(job.model, "video")
         if route is None:
             return await moves.fail(job, "no_route")
-        order = video.order(route, wanted(ask_of(job)), self._tools.dice)
+        order = video.order(route, wanted(ask_of(job), now), self._tools.dice)
         choice = rules.choose(order, job.attempts, now)
         if choice.target is not None:
             return await self._begin(job, choice.target)
@@ -103,7 +103,7 @@ class Submitting:
             base_url=target.target.base_url,
             certainty=rules.UNKNOWN,
             started_at=self._moves.clock.now(),
-            price=target.price.per_second if target.price else None,
+            price=video.rate(target, wanted(ask_of(job), self._moves.clock.now())),
         )
         place = Place(target=target.target, timeouts=target.timeouts)
         try:
@@ -136,10 +136,10 @@ class Submitting:
             later = replace(job, tries=job.tries + 1, due_at=now() + wait)
             await self._moves.go(later, "submit", attempt)
             return None
-        dropped = [f"`{name}` could not be passed on to {attempt.provider}" for name in made.request.dropped]
+        told = _warnings(made.request, attempt.provider)
         begun = replace(attempt, certainty=rules.CREATED, operation=update.operation)
         due = now() + rules.poll_after(0.0, update.retry_after, self._moves.figures.poll)
-        warnings = list(dict.fromkeys([*job.warnings, *dropped]))
+        warnings = list(dict.fromkeys([*job.warnings, *told]))
         await self._moves.go(
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
@@ -187,6 +187,7 @@ class Submitting:
             negative_prompt=asked.negative_prompt,
             style_preset=asked.style_preset,
             camera_movement=asked.camera_movement,
+            audio=asked.audio,
             media=media,
             source=asked.source,
             token=f"{job.id}-{attempt.number}",
@@ -205,3 +206,9 @@ class Submitting:
             finally:
                 file.close()
         return media
+
+
+def _warnings(request: HttpRequest, provider: str) -> list[str]:
+    """What became of fields that the provider does not have."""
+    folded = [f"`{name}` was written into the prompt for {provider}" for name in request.folded]
+    return folded + [f"`{name}` could not be passed on to {provider}" for name in request.dropped]

@@ -13,9 +13,8 @@ from gateway.config.snapshot import (
     Retries,
     Snapshot,
     Timeouts,
-    VideoLimits,
 )
-from providers.types import Quirks, Secret
+from providers.types import Quirks, Secret, VideoLimits
 from tests.config.samples import NOW, compiled, problems
 
 ALPHA = "providers: {alpha: {key: env:K}}\n"
@@ -187,7 +186,7 @@ models:
         (900_000, 5000),
         (900_000, 7),
     ]
-    assert [one.video for one in routes["v"].targets] == [
+    assert [one.target.video for one in routes["v"].targets] == [
         VideoLimits(seconds=[4, 8], sizes=["1280x720"]),
         VideoLimits(seconds=[5], sizes=["1280x720"], inputs=[]),
     ]

@@ -17,7 +17,6 @@ from gateway.config.snapshot import (
     RouteTarget,
     Snapshot,
     Timeouts,
-    VideoLimits,
 )
 from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
@@ -30,7 +29,7 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
-from providers.types import Target
+from providers.types import Target, VideoLimits
 from providers.video import VIDEO, VIDEO_CANCEL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
@@ -46,12 +45,11 @@ def target(
         id=f"{name}/{model}",
         target=Target(
             provider=name, dialect="openai", base_url=f"{url}/v1", model=model,
-            rules={"idempotent_submit": True} if repeats else {},
+            video=VideoLimits(idempotent_submit=repeats, **limits),
         ),
         price=None if price is None else Price(per_second=round(price * NANO)),
         timeouts=QUICK,
         health=HealthRule(),
-        video=VideoLimits(**limits) if limits else None,
     )  # fmt: skip
 
 
