@@ -178,6 +178,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Sequence[LimitRule]]
     on_store_error: str = "local"
     on_unknown_price: str = "refuse"
+    warnings: Sequence[str] = ()
+    """What works and will not for long: targets whose provider shuts them down."""
     secrets: Sequence[Secret] = ()
     """Every credential in use, so that output can be checked for leaks."""
     providers: Mapping[str, ProviderRow] = {}

@@ -90,7 +90,8 @@ def rate(target: RouteTarget, wanted: Wanted) -> int | None:
     price = target.price
     if price is None or not price.tiers:
         return None if price is None else price.per_second
-    at = tier(wanted.size)
+    found = shape(wanted.size, ratios(target.target.video, wanted.inputs) or {})
+    at = found.tier if found else tier(wanted.size)
     with_sound = price.tiers.get(at)
     return with_sound if wanted.audio is not False else price.silent.get(at, with_sound)
 

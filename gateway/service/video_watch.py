@@ -62,8 +62,7 @@ class Watching:
             await moves.go(replace(job, due_at=self._later(job, _NO_PROVIDER_PAUSE)), "progress")
             return None
         try:
-            request = hold.adapter.video_poll(hold.operation, hold.place.target)
-            update = hold.adapter.video_update(await call(self._tools.upstream, request, hold.place.timeouts))
+            update = await self._ask(hold)
         except ProviderError as error:
             wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
             await moves.go(replace(job, tries=job.tries + 1, due_at=self._later(job, wait)), "progress")
@@ -78,7 +77,7 @@ class Watching:
         error: ProviderError | None = None
         if hold is not None:
             try:
-                files = await self._files(hold)
+                files = await self._files(await self._fresh(hold) if job.tries else hold)
             except ProviderError as failed:
                 error = failed
             else:
@@ -90,6 +89,28 @@ class Watching:
         due = self._moves.clock.now() + rules.pause(tries)
         await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
         return None
+
+    async def _ask(self, hold: _Hold) -> VideoUpdate:
+        """What the provider says, in as many places as it says it. Raises ProviderError."""
+        update = await self._asked(hold, hold.operation)
+        if update.follow and update.operation is not None:
+            update = await self._asked(hold, update.operation)
+        return update
+
+    async def _asked(self, hold: _Hold, operation: Json) -> VideoUpdate:
+        request = hold.adapter.video_poll(operation, hold.place.target)
+        response = await call(self._tools.upstream, request, hold.place.timeouts)
+        update = hold.adapter.video_update(response)
+        if update.operation is None:
+            return update
+        return replace(update, operation={**operation, **update.operation})
+
+    async def _fresh(self, hold: _Hold) -> _Hold:
+        """The same operation with the file's present link: those that providers give out run out."""
+        update = await self._ask(hold)
+        if update.state != "completed" or update.operation is None:
+            return hold
+        return _Hold(hold.attempt, update.operation, hold.place, hold.adapter)
 
     def _later(self, job: Job, wait: float) -> float:
         """When to look again: after a wait, but not later than the deadline."""
@@ -137,7 +158,7 @@ class Watching:
 
     async def _failed(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         code = update.code or ("invalid_request" if update.blamed else "provider_error")
-        if update.blamed or job.deleted_at is not None:
+        if update.blamed or code == "cancelled" or job.deleted_at is not None:
             ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
             return await self._moves.fail(job, code, ended, message=update.message if update.blamed else "")
         return await self._lost(job, attempt, code)
@@ -168,7 +189,8 @@ class Watching:
         await self._moves.fail(_charged(job, attempt), "cancelled", ended)
 
     async def _files(self, hold: _Hold) -> list[MediaRow]:
-        source = Source(self._tools.upstream, hold.adapter, hold.place.timeouts)
+        tools, place = self._tools, hold.place
+        source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
         request = hold.adapter.video_content(hold.operation, hold.place.target)
         video = await self._stored(source, request, "video")
         thumbnail = _THUMBNAILS.get(hold.attempt.dialect)

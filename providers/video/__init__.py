@@ -1,9 +1,10 @@
-"""Video dialects: one module each, found by name in `VIDEO`, and in `VIDEO_CANCEL` if it can stop a job."""
+"""Video dialects: one module each, found by name in `VIDEO`, and in the other tables if it can do that, too."""
 
 from collections.abc import Mapping
 
-from providers.adapter import VideoAdapter, VideoCancel
-from providers.video import openai
+from providers.adapter import VideoAdapter, VideoCancel, VideoRecall
+from providers.video import openai, runway
 
-VIDEO: Mapping[str, VideoAdapter] = {"openai": openai}
-VIDEO_CANCEL: Mapping[str, VideoCancel] = {"openai": openai}
+VIDEO: Mapping[str, VideoAdapter] = {"openai": openai, "runway": runway}
+VIDEO_CANCEL: Mapping[str, VideoCancel] = {"openai": openai, "runway": runway}
+VIDEO_RECALL: Mapping[str, VideoRecall] = {}

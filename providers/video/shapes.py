@@ -34,7 +34,14 @@ def tier(size: str) -> str:
 
 
 def shape(size: str, offered: Mapping[str, Sequence[str]]) -> Shape | None:
-    """The nearest ratio on offer in the tier of `size`; None when none is near enough."""
+    """The nearest ratio on offer in the tier of `size`; None when none is near enough.
+
+    Pixels that are on offer are found in whatever tier they stand.
+    """
+    exact = size.replace("x", ":")
+    for at, words in offered.items():
+        if exact in words:
+            return Shape(exact, at)
     wanted, at = _quotient(size, "x"), tier(size)
 
     def off(ratio: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gateway.config.catalogue import Catalogue, PriceRow, Vendor, VideoRow
+from gateway.config.catalogue import Catalogue, PriceRow, Vendor, VideoFace, VideoRow
 from gateway.config.compile import Source, compile_config
 from gateway.config.problems import ConfigError
 from gateway.config.snapshot import Snapshot
@@ -24,6 +24,13 @@ VENDORS = Catalogue(
         ),
         "beta": Vendor(
             name="Beta", dialect="anthropic", base_url="https://{region}.beta.example", key=("BETA_KEY",)
+        ),
+        "both": Vendor(
+            name="Both",
+            dialect="openai",
+            base_url="https://both.example/v1",
+            key=("BOTH_KEY",),
+            video=VideoFace(dialect="openai", base_url="https://both.example/video"),
         ),
         "home": Vendor(name="Home", dialect="openai", base_url="http://localhost:8000/v1"),
     },

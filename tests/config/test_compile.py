@@ -1,8 +1,9 @@
 import hashlib
 
 import pytest
+from msgspec.structs import replace
 
-from gateway.config.catalogue import catalogue, data_file
+from gateway.config.catalogue import VideoRow, catalogue, data_file
 from gateway.config.compile import Source, compile_config
 from gateway.config.snapshot import (
     MADE_ROUTES,
@@ -15,7 +16,7 @@ from gateway.config.snapshot import (
     Timeouts,
 )
 from providers.types import Quirks, Secret, VideoLimits
-from tests.config.samples import NOW, compiled, problems
+from tests.config.samples import NOW, VENDORS, compiled, problems
 
 ALPHA = "providers: {alpha: {key: env:K}}\n"
 
@@ -191,6 +192,39 @@ models:
         VideoLimits(seconds=[5], sizes=["1280x720"], inputs=[]),
     ]
     assert [one.price for one in routes["v"].targets] == [Price(per_second=125_000_000), None]
+
+
+def test_a_vendor_may_be_called_for_chat_and_for_video_with_one_key() -> None:
+    text = """
+models:
+  v: {kind: video, targets: [{provider: both, model: film}]}
+  c: {targets: [{provider: both, model: words}]}
+"""
+    snapshot = compiled(text, {"BOTH_KEY": "k"})
+    [film], [words] = snapshot.routes["v"].targets, snapshot.routes["c"].targets
+    assert (film.id, film.target.base_url) == ("both/film", "https://both.example/video")
+    assert words.target.base_url == "https://both.example/v1"
+    assert film.target.credential == words.target.credential == Secret("k")
+    made = snapshot.resolve("both/another-film", "video")
+    assert made is not None
+    assert made.targets[0].target.base_url == "https://both.example/video"
+    alone = "providers: {both: {kind: video, key: env:K}}" + text.partition("  c:")[0]
+    listed = compiled(alone, {"K": "k"}).routes["v"].targets[0]
+    assert listed.target.base_url == "https://both.example/video"
+    moved = "providers: {both: {base_url: https://own.example/v1, key: env:K}}" + text
+    assert 'provider "both" is for chat' in problems(moved, {"K": "k"})[0]
+
+
+@pytest.mark.parametrize(("day", "said"), [("2026-12-15", "will be"), ("2026-11-17", "has been")])
+def test_a_model_that_is_shut_down_is_warned_of(day: str, said: str) -> None:
+    rows = [VideoRow(model="film-1", retires_at=day), VideoRow(model="film-2", retires_at="2027-06-01")]
+    data = replace(VENDORS, video={"openai": rows})
+    text = """
+providers: {up: {dialect: openai, kind: video, base_url: https://up.example/v1}}
+models: {v: {kind: video, targets: [{provider: up, model: film-1}, {provider: up, model: film-2}]}}
+"""
+    snapshot = compile_config(Source(text, "f", {}, NOW), data)
+    assert snapshot.warnings == [f'model "v": up/film-1 {said} shut down by its provider on {day}']
 
 
 def test_limits_may_be_named_or_written_with_the_key() -> None:

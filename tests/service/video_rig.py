@@ -1,12 +1,16 @@
 """Puts the video stories together on a database, with the real transport and providers of the test's own."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import (
     NANO,
     Caller,
@@ -29,8 +33,10 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
+from gateway.transport.dial import Dialer
+from gateway.transport.fetch import Fetcher
 from providers.types import Target, VideoLimits
-from providers.video import VIDEO, VIDEO_CANCEL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_RECALL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -102,6 +108,17 @@ class Notes(Observe):
 
 
 @dataclass
+class Hasty:
+    """A clock that can be put forward; leases of a rig that uses it must be long."""
+
+    ahead: float = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(now=lambda: time.time() + self.ahead)
+
+
+@dataclass
 class Rig:
     """The stories, and what they stand on."""
 
@@ -133,6 +150,17 @@ class Rig:
         """The job, once it is completed or failed."""
         return await self.until(job, lambda one: one.state in ("completed", "failed"), seconds)
 
+    async def hurry(self, job: Job, clock: "Hasty") -> Job:
+        """The job once it is done with, with pauses that pass at once."""
+
+        def done(found: Job) -> bool:
+            if found.phase != "done":
+                clock.ahead += 1.0
+                self.runner.wake()
+            return found.phase == "done"
+
+        return await self.until(job, done)
+
     async def rows(self, sql: str) -> Sequence[Any]:
         """What the database itself says."""
         async with self.parts.database.read() as transaction:
@@ -146,7 +174,14 @@ def wish(**fields: Any) -> Wish:
 
 @asynccontextmanager
 async def rig(
-    folder: Path, config: Snapshot, *, url: str = "", running: bool = True, **figures: Any
+    folder: Path,
+    config: Snapshot,
+    *,
+    url: str = "",
+    running: bool = True,
+    clock: Clock = SYSTEM,
+    fetcher: Fetcher | None = None,
+    **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
     media = MediaStore(folder / "media")
@@ -155,10 +190,12 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        observe=notes, figures=Figures(**{"poll": 0.05, **figures}),
+        observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)
+    if fetcher is not None:
+        tools = replace(tools, fetcher=fetcher)
     runner = Runner(parts, tools)
     task = asyncio.create_task(runner.run()) if running else None
     try:
@@ -174,6 +211,6 @@ async def rig(
 def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] = VIDEO) -> Tools:
     """The tools of a runner with dice that always show the same."""
     return Tools(
-        upstream=upstream, adapters=adapters, cancels=VIDEO_CANCEL, snapshot=parts.snapshot, media=parts.media,
-        dice=lambda: 0.5,
+        upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
+        recalls=VIDEO_RECALL, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from providers.video.shapes import TOLERANCE, Shape, pixels, shape, tier
 
 ALL = ("16:9", "9:16", "1:1", "4:3", "3:4", "21:9")
-OFFERED = {"480p": ALL, "720p": ALL, "1080p": ("1920:1080",)}
+OFFERED = {"480p": ALL, "720p": (*ALL, "1104:832"), "1080p": ("1920:1080",)}
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,8 @@ OFFERED = {"480p": ALL, "720p": ALL, "1080p": ("1920:1080",)}
         ("1792x1024", Shape("1920:1080", "1080p")),
         ("1024x1792", None),
         ("1280x800", None),
-        ("1104x768", None),
+        ("1104x832", Shape("1104:832", "720p")),
+        ("1102x832", None),
         ("3840x2160", None),
         ("854x480", Shape("16:9", "480p")),
     ],

@@ -1,0 +1,134 @@
+"""Jobs at providers that speak dialects of their own, from the client's wish to the stored bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.config.catalogue import catalogue
+from gateway.config.snapshot import RouteTarget
+from gateway.store.jobs import Job
+from gateway.transport.fetch import Fetcher
+from providers.types import Secret
+from tests.service.video_provider import MP4
+from tests.service.video_rig import ANN, Hasty, Rig, rig, snapshot, target
+from tests.service.video_upstream import Scripted
+from tests.transport.certificates import authority
+from tests.transport.faulty import Faulty, send
+from tests.transport.faulty import answer as cdn_answer
+from tests.transport.names import Names
+
+TASK = {"id": "task-1", "status": "RUNNING", "progress": 0.5}
+DONE = {"id": "task-1", "status": "SUCCEEDED", "output": ["URL/out.mp4?sign=1"]}
+
+
+def at(dialect: str, model: str, provider: Scripted, price: float = 0.12) -> RouteTarget:
+    """A target of the shipped tables, at the test's own address."""
+    made = target(dialect, provider.url, model=model, price=price)
+    where = replace(
+        made.target, dialect=dialect, base_url=provider.url, credential=Secret("key"),
+        video=catalogue().video_limits(dialect, model),
+    )  # fmt: skip
+    return replace(made, target=where)
+
+
+async def made(r: Rig, clock: Hasty, **fields: Any) -> Job:
+    return await r.hurry(await r.create(**fields), clock)
+
+
+async def content(r: Rig, job: Job) -> bytes:
+    found = await r.videos.content(ANN, job.id, "video")
+    try:
+        return await found.file.read(0, found.row.size + 1)
+    finally:
+        found.file.close()
+
+
+def runway(**more: Any) -> Scripted:
+    return Scripted(
+        {
+            "POST /v1/text_to_video": [{"id": "task-1"}],
+            "GET /v1/tasks/task-1": [TASK | {"status": "THROTTLED"}, TASK, DONE],
+            "GET /out.mp4?sign=1": [MP4],
+            **more,
+        }
+    )
+
+
+async def test_runway_from_wish_to_bytes(tmp_path: Path) -> None:
+    clock = Hasty()
+    async with runway() as up, rig(
+        tmp_path, snapshot(at("runway", "gen4.5", up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await made(r, clock, seconds="4", size="1280x720", seed=7, negative_prompt="blur", fps=24)
+        assert (job.state, job.progress, job.cost) == ("completed", 100, 480_000_000)
+        assert await content(r, job) == MP4
+        [submit] = up.sent("POST")
+        assert submit.json == {
+            "model": "gen4.5", "promptText": "A red kite. Avoid: blur.", "ratio": "1280:720", "duration": 4,
+            "seed": 7,
+        }  # fmt: skip
+        assert submit.headers["authorization"] == "Bearer key"
+        assert "`negative_prompt` was written into the prompt for runway" in job.warnings
+        assert [one.path for one in up.sent("GET")].count("/v1/tasks/task-1") == 3
+
+
+async def test_a_link_that_ran_out_is_asked_for_again(tmp_path: Path) -> None:
+    clock, later = Hasty(), DONE | {"output": ["URL/fresh.mp4"]}
+    script = {
+        "GET /v1/tasks/task-1": [DONE, later],
+        "GET /out.mp4?sign=1": [(403, {"error": "expired"})],
+        "GET /fresh.mp4": [MP4],
+    }
+    async with runway(**script) as up, rig(
+        tmp_path, snapshot(at("runway", "gen4.5", up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await made(r, clock, size="1280x720")
+        assert (job.state, await content(r, job)) == ("completed", MP4)
+        assert len(up.sent("POST")) == 1
+
+
+@pytest.mark.parametrize("link", ["OTHER/out.mp4", "URL/moved"])
+async def test_a_provider_cannot_lead_us_inside(tmp_path: Path, link: str) -> None:
+    clock = Hasty()
+    async with Scripted({"GET /out.mp4": [MP4]}) as inside:
+        script = {"GET /v1/tasks/task-1": [DONE | {"output": [link.replace("OTHER", inside.url)]}]}
+        up = runway(**script)
+        up.redirects["/moved"] = f"{inside.url}/out.mp4"
+        async with up, rig(
+            tmp_path, snapshot(at("runway", "gen4.5", up)), clock=clock.clock, lease=1e6, download_tries=2
+        ) as r:  # fmt: skip
+            job = await made(r, clock, size="1280x720")
+            assert (job.state, job.error and job.error["code"]) == ("failed", "result_unavailable")
+        assert not inside.heard
+
+
+async def test_a_refusal_of_moderation_is_final_and_the_next_target_is_not_asked(tmp_path: Path) -> None:
+    clock = Hasty()
+    failed = {"id": "task-1", "status": "FAILED", "failureCode": "SAFETY.INPUT.TEXT", "failure": "No."}
+    async with runway(**{"GET /v1/tasks/task-1": [failed]}) as up, runway() as other, rig(
+        tmp_path,
+        snapshot(at("runway", "gen4.5", up), replace(at("runway", "gen4.5", other), id="other/gen4.5")),
+        clock=clock.clock,
+        lease=1e6,
+    ) as r:  # fmt: skip
+        job = await made(r, clock, size="1280x720")
+        assert job.error == {"code": "moderation_blocked", "message": "No."}
+        assert not other.heard
+
+
+async def test_a_file_on_the_public_internet_is_fetched_without_our_credential(tmp_path: Path) -> None:
+    clock = Hasty()
+    async with Faulty(tls=authority().server("cdn.example")) as cdn:
+        cdn.next(send(cdn_answer(MP4)))
+        fetcher = Fetcher(Names({"cdn.example": [["93.184.215.14"]]}, cdn.port, authority().client()))
+        done = DONE | {"output": ["https://cdn.example/out.mp4?sign=1"]}
+        async with runway(**{"GET /v1/tasks/task-1": [done]}) as up, rig(
+            tmp_path, snapshot(at("runway", "gen4.5", up)), clock=clock.clock, fetcher=fetcher, lease=1e6
+        ) as r:  # fmt: skip
+            job = await made(r, clock, size="1280x720")
+            assert (job.state, await content(r, job)) == ("completed", MP4)
+        [asked] = cdn.requests
+        assert asked.line == "GET /out.mp4?sign=1 HTTP/1.1"
+        assert "authorization" not in asked.headers
