@@ -96,7 +96,8 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
     "1280:720". `image_ratios` replaces them for a video that starts from a picture.
     `inputs` are the roles of pictures and clips it can start from, `needs` those it cannot do without;
-    `links` says whether it follows a link to them itself. `audio` is never, always, or switch.
+    `links` says whether it follows a link to them itself, `uploads` whether it takes their bytes.
+    `audio` is never, always, or switch.
     `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
     camera_movement. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
     `idempotent_submit`: a submit that is repeated with the same token makes one video.
@@ -112,6 +113,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     inputs: Sequence[str] | None = None
     needs: Sequence[str] = ()
     links: bool = True
+    uploads: bool = True
     audio: str | None = None
     fields: Sequence[str] | None = None
     max_prompt: int | None = None

@@ -91,6 +91,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inputs: Sequence[str] | None = None
     needs: Sequence[str] = ()
     links: bool = True
+    uploads: bool = True
     audio: Literal["never", "always", "switch"] | None = None
     fields: Sequence[Literal["seed", "negative_prompt", "style_preset", "camera_movement"]] | None = None
     max_prompt: int | None = None

@@ -26,7 +26,8 @@ LAST_DAY = 86_400.0
 class Wanted(Struct, frozen=True, kw_only=True):
     """What routing must know of a request.
 
-    `inputs` are the roles of its pictures and clips, `linked` says that they are links to follow. `home` is
+    `inputs` are the roles of its pictures and clips; `linked` says that there are links to follow among
+    them, `uploaded` that there are bytes. `home` is
     the only target that may serve it (a remix starts from something that exists only there). `priced`
     excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
     `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds.
@@ -38,6 +39,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     home: str | None = None
     priced: bool = False
     linked: bool = False
+    uploaded: bool = False
     audio: bool | None = None
     seed: bool = False
     words: Words | None = None
@@ -162,7 +164,7 @@ def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_links(limits: VideoLimits, wanted: Wanted) -> bool:
-    return limits.links or not wanted.linked
+    return (limits.links or not wanted.linked) and (limits.uploads or not wanted.uploaded)
 
 
 def _fits_audio(limits: VideoLimits, wanted: Wanted) -> bool:
@@ -201,7 +203,7 @@ _VALUE: Mapping[str, Callable[[Wanted], str]] = {
     "seconds": lambda wanted: f"{wanted.seconds:g}",
     "size": lambda wanted: wanted.size,
     "inputs": lambda wanted: ", ".join(wanted.inputs) or "text only",
-    "links": lambda _: "a link",
+    "links": lambda wanted: "a link" if wanted.linked else "an upload",
     "audio": lambda wanted: str(wanted.audio).lower(),
     "prompt": lambda wanted: f"{units(wanted.words.prompt) if wanted.words else 0} characters",
     "fields": lambda wanted: ", ".join(_fields(wanted)),
@@ -250,6 +252,10 @@ def _allowed_inputs(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
 
 
+def _allowed_links(limits: Iterable[VideoLimits]) -> str:
+    return "an https:// link" if any(each.links for each in limits) else "an uploaded picture or a data: URI"
+
+
 def _allowed_prompt(limits: Iterable[VideoLimits]) -> str:
     longest = max(each.max_prompt or 0 for each in limits)
     return f"at most {longest} characters, with everything that has to be said in words"
@@ -264,7 +270,7 @@ _ALLOWED: Mapping[str, Callable[[Iterable[VideoLimits]], str]] = {
     "seconds": _allowed_seconds,
     "size": _allowed_sizes,
     "inputs": _allowed_inputs,
-    "links": lambda _: "an uploaded picture or a data: URI",
+    "links": _allowed_links,
     "audio": lambda limits: "true" if all(each.audio == "always" for each in limits) else "false",
     "prompt": _allowed_prompt,
     "fields": _allowed_fields,

@@ -136,6 +136,7 @@ def wanted(ask: Ask, now: float) -> Wanted:
         size=ask.size or "",
         inputs=(*ask.inputs, FIRST_FRAME) if ask.link else ask.inputs,
         linked=ask.link is not None,
+        uploaded=bool(ask.inputs),
         audio=ask.audio,
         seed=ask.seed is not None,
         words=Words(

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 
 from providers.adapter import VideoAdapter, VideoCancel, VideoRecall
-from providers.video import openai, runway
+from providers.video import luma, luma_legacy, openai, runway
 
-VIDEO: Mapping[str, VideoAdapter] = {"openai": openai, "runway": runway}
+VIDEO: Mapping[str, VideoAdapter] = {
+    "luma": luma,
+    "luma_legacy": luma_legacy,
+    "openai": openai,
+    "runway": runway,
+}
 VIDEO_CANCEL: Mapping[str, VideoCancel] = {"openai": openai, "runway": runway}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {}

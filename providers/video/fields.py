@@ -158,6 +158,10 @@ def _check(request: VideoRequest, limits: VideoLimits, prompt: str) -> None:
     for role in roles:
         if limits.inputs is not None and role not in limits.inputs:
             raise unsupported(role, f"it takes no {role}")
+    if any(media.data for media in request.media) and not limits.uploads:
+        raise unsupported("input_reference", "it takes pictures as links only")
+    if any(media.url for media in request.media) and not limits.links:
+        raise unsupported("input_reference", "it follows no links to pictures")
     for role in limits.needs:
         if role not in roles:
             raise unsupported(role, f"it needs a {role}")

@@ -194,6 +194,7 @@ RATIOS = {"720p": ("16:9", "9:16"), "1080p": ("16:9",)}
         ({"ratios": RATIOS}, {"size": "1024x1792"}, "size", "1280x720, 720x1280, 1920x1080"),
         ({"needs": ("first_frame",), "inputs": ("first_frame",)}, {}, "inputs", "first_frame"),
         ({"links": False}, {"inputs": ("first_frame",), "linked": True}, "links", "data: URI"),
+        ({"uploads": False}, {"inputs": ("first_frame",), "uploaded": True}, "links", "an https:// link"),
         ({"audio": "never"}, {"audio": True}, "audio", "false"),
         ({"audio": "always"}, {"audio": False, "strict": True}, "audio", "true"),
         ({"max_prompt": 6}, {"words": Words(prompt="A kites")}, "prompt", "at most 6 characters"),

@@ -12,6 +12,7 @@ from providers.video.fields import Words, fit, fold, units
 from providers.video.shapes import Shape
 
 PICTURE = Media(role="first_frame", mime="image/png", data=b"x")
+LINK = Media(role="first_frame", mime="", url="https://a.example/1.png")
 
 
 def target(**limits: Any) -> Target:
@@ -77,6 +78,8 @@ def test_what_a_target_has_a_field_for_stays() -> None:
         ({"inputs": ()}, {"media": (PICTURE,)}, "first_frame"),
         ({"needs": ("first_frame",)}, {}, "first_frame"),
         ({"audio": "never"}, {"audio": True}, "audio"),
+        ({"uploads": False}, {"media": (PICTURE,)}, "input_reference"),
+        ({"links": False}, {"media": (LINK,)}, "input_reference"),
         ({"max_prompt": 5}, {}, "prompt"),
         ({}, {"operation": "remix"}, "operation"),
     ],
