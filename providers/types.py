@@ -145,7 +145,8 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     """What to send upstream. The body is bytes, so a retry sends the same bytes again.
 
     `dropped` names the client's parameters that this upstream could not be told, `folded` those that were
-    written into the prompt instead; the client is told so.
+    written into the prompt instead; the client is told so. `operation` is what only the submit of a video
+    knows of the operation it begins.
     """
 
     method: str
@@ -154,6 +155,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     dropped: Sequence[str] = ()
     folded: Sequence[str] = ()
+    operation: Json = {}
 
 
 class HttpResponse(Struct, frozen=True, kw_only=True):

@@ -140,7 +140,8 @@ class Submitting:
             await self._moves.go(later, "submit", attempt)
             return None
         told = _warnings(made.request, attempt.provider)
-        begun = replace(attempt, certainty=rules.CREATED, operation=update.operation)
+        operation = {**made.request.operation, **update.operation}
+        begun = replace(attempt, certainty=rules.CREATED, operation=operation)
         due = now() + rules.poll_after(0.0, update.retry_after, self._moves.figures.poll)
         warnings = list(dict.fromkeys([*job.warnings, *told]))
         await self._moves.go(

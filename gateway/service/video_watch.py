@@ -28,6 +28,8 @@ from providers.types import HttpRequest, Json, VideoUpdate
 MAX_VIDEO = 4 * 1024**3
 MAX_THUMBNAIL = 8 * 1024**2
 _NO_PROVIDER_PAUSE = 2.0
+_FEW_FRAMES = 0.2
+"""Seconds by which a video may be longer than what was asked for and billed, as 5.04 for 5."""
 _THUMBNAILS: Mapping[str, str] = {"openai": "?variant=thumbnail"}
 """What turns a dialect's content URL into that of a still picture (VIDEO_WIRE 1.5); most have none."""
 
@@ -128,7 +130,7 @@ class Watching:
     async def _told(self, job: Job, hold: _Hold, update: VideoUpdate) -> None:
         now = self._moves.clock.now()
         attempt = hold.attempt
-        if update.operation is not None:
+        if update.operation not in (None, attempt.operation):
             attempt = replace(attempt, operation=update.operation)
         age = now - attempt.started_at
         if update.state == "completed":
@@ -147,9 +149,10 @@ class Watching:
 
     async def _rendered(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         output = msgspec.to_builtins(update.output) if update.output else {}
-        told = update.output.seconds if update.output else None
-        seconds = told or ask_of(job).seconds or 0.0
-        attempt = replace(attempt, cost=cost(attempt.price, seconds))
+        told, asked = update.output.seconds if update.output else None, ask_of(job).seconds
+        seconds = told or asked or 0.0
+        billed = asked if asked and abs(asked - seconds) < _FEW_FRAMES else seconds
+        attempt = replace(attempt, cost=cost(attempt.price, billed))
         job = replace(job, tries=0, output={**output, "seconds": seconds})
         if job.deleted_at is not None:
             return await self._charge_and_cancel(job, attempt)

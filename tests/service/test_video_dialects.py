@@ -132,3 +132,62 @@ async def test_a_file_on_the_public_internet_is_fetched_without_our_credential(t
         [asked] = cdn.requests
         assert asked.line == "GET /out.mp4?sign=1 HTTP/1.1"
         assert "authorization" not in asked.headers
+
+
+def kling(**more: Any) -> Scripted:
+    task = {"id": "k1", "external_id": "x"}
+    done = task | {
+        "status": "succeeded",
+        "outputs": [{"type": "video", "url": "URL/k.mp4", "duration": "5.041"}],
+    }
+    return Scripted(
+        {
+            "POST /text-to-video/kling-3.0-turbo": [{"code": 0, "data": task | {"status": "submitted"}}],
+            "GET /tasks?task_ids=k1": [
+                {"code": 0, "data": [task | {"status": "processing"}]},
+                {"code": 0, "data": [done]},
+            ],
+            "GET /k.mp4": [MP4],
+            **more,
+        }
+    )
+
+
+async def test_kling_from_wish_to_bytes(tmp_path: Path) -> None:
+    clock = Hasty()
+    async with kling() as up, rig(
+        tmp_path, snapshot(at("kling", "kling-3.0-turbo", up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await made(r, clock, seconds="5", size="720x1280", camera_movement="pan_left", seed=1)
+        assert (job.state, await content(r, job)) == ("completed", MP4)
+        [submit] = up.sent("POST")
+        assert submit.json["settings"] == {"resolution": "720p", "aspect_ratio": "9:16", "duration": 5}
+        assert submit.json["options"] == {"external_task_id": f"{job.id}-1"}
+        assert job.cost == 600_000_000
+        assert job.output is not None
+        assert job.output["seconds"] == pytest.approx(5.041)
+        assert {
+            "`camera_movement` was written into the prompt for kling",
+            "`seed` could not be passed on to kling",
+        } <= {*job.warnings}
+
+
+async def test_kling_finds_the_task_of_a_submit_whose_answer_was_lost(tmp_path: Path) -> None:
+    clock = Hasty()
+    duplicate = (400, {"code": 1201, "message": "external_task_id already exists"})
+    up = kling(**{"POST /text-to-video/kling-3.0-turbo": [None, duplicate]})
+    async with up, rig(
+        tmp_path, snapshot(at("kling", "kling-3.0-turbo", up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await r.create(seconds="5", size="720x1280")
+        up.script = {  # the id we chose is only known now
+            **up.script,
+            f"GET /tasks?external_task_ids={job.id}-1": [
+                {"code": 0, "data": [{"id": "k1", "status": "processing"}]}
+            ],
+        }
+        job = await r.hurry(job, clock)
+        assert (job.state, await content(r, job)) == ("completed", MP4)
+        first, second = up.sent("POST")
+        assert first.body == second.body
+        assert len(job.attempts) == 1
