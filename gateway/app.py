@@ -55,7 +55,7 @@ from gateway.telemetry.recorder import Recorder, sampling_ratio
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_RECALL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 log = logging.getLogger("fairlead.app")
 
@@ -121,6 +121,7 @@ class Gateway:
             adapters=VIDEO,
             cancels=VIDEO_CANCEL,
             recalls=VIDEO_RECALL,
+            inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=media,
             dice=random,

@@ -112,3 +112,10 @@ class VideoRecall(Protocol):
 
     def video_recall(self, token: str) -> Json:
         """The operation that the submit with this token began."""
+
+
+class VideoInline(Protocol):
+    """Optional: a finished file may come inside an answer; then the operation says `inline`."""
+
+    def video_bytes(self, response: HttpResponse) -> bytes:
+        """The file in the answer to `video_content`. Raises PROTOCOL when there is none."""

@@ -5,6 +5,7 @@ where that leads on to, is a stranger's link: it must be https and public, and i
 """
 
 import asyncio
+from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
 from msgspec.structs import replace
@@ -63,6 +64,13 @@ class Source:
                 raise
             headers = {**request.headers, "range": f"bytes={draft.size}-"}
             await self._pour(replace(request, headers=headers), draft, 206)
+
+    async def unpack(self, request: HttpRequest, draft: Draft, read: Callable[[HttpResponse], bytes]) -> None:
+        """Put the file that stands inside an answer into a draft. Raises ProviderError, OverLimitError."""
+        response = await ask(self._upstream, request, self._timeouts)
+        if response.status >= 300:
+            raise self._adapter.error(response)
+        await draft.add(await asyncio.to_thread(read, response))
 
     async def _pour(self, request: HttpRequest, draft: Draft, expected: int) -> None:
         answer = await self._open(request)

@@ -21,19 +21,23 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.transport.client import Upstream
 from gateway.transport.fetch import Fetcher
-from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoRecall
+from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoInline, VideoRecall
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, HttpResponse, Media, VideoRequest, VideoUpdate
 
 
 class Tools(Struct, frozen=True, kw_only=True):
-    """What the steps of a job work with. `adapters`, `cancels` and `recalls` map dialect names to modules."""
+    """What the steps of a job work with.
+
+    `adapters`, `cancels`, `recalls` and `inlines` map dialect names to modules.
+    """
 
     upstream: Upstream
     fetcher: Fetcher
     adapters: Mapping[str, VideoAdapter]
     cancels: Mapping[str, VideoCancel]
     recalls: Mapping[str, VideoRecall]
+    inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
     dice: Dice

@@ -21,7 +21,7 @@ from gateway.service.video_submit import Tools
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import OverLimitError
 from gateway.store.media_rows import MediaRow
-from providers.adapter import VideoAdapter
+from providers.adapter import VideoAdapter, VideoInline
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, Json, VideoUpdate
 
@@ -195,7 +195,8 @@ class Watching:
         tools, place = self._tools, hold.place
         source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
         request = hold.adapter.video_content(hold.operation, hold.place.target)
-        video = await self._stored(source, request, "video")
+        inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
+        video = await self._stored(source, request, "video", inline)
         thumbnail = _THUMBNAILS.get(hold.attempt.dialect)
         if thumbnail is None:
             return [video]
@@ -205,11 +206,16 @@ class Watching:
         except ProviderError:
             return [video]  # nice to have; not worth a delay
 
-    async def _stored(self, source: Source, request: HttpRequest, role: str) -> MediaRow:
+    async def _stored(
+        self, source: Source, request: HttpRequest, role: str, inline: VideoInline | None = None
+    ) -> MediaRow:
         limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_THUMBNAIL, PICTURES)
         try:
             async with self._tools.media.draft(limit) as draft:
-                await source.fetch(request, draft)
+                if inline is None:
+                    await source.fetch(request, draft)
+                else:
+                    await source.unpack(request, draft, inline.video_bytes)
                 mime = media_type(draft.head)
                 if mime not in allowed:
                     raise ProviderError(ErrorKind.PROTOCOL, f"What came is not a {role}.")

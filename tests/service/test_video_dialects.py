@@ -1,5 +1,6 @@
 """Jobs at providers that speak dialects of their own, from the client's wish to the stored bytes."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,21 @@ async def test_kling_finds_the_task_of_a_submit_whose_answer_was_lost(tmp_path: 
         first, second = up.sent("POST")
         assert first.body == second.body
         assert len(job.attempts) == 1
+
+
+async def test_a_video_inside_an_answer_is_stored_like_any_other(tmp_path: Path) -> None:
+    clock, path = Hasty(), "POST /publishers/google/models/veo-3.1-lite-generate-001"
+    video = {"bytesBase64Encoded": base64.b64encode(MP4).decode(), "mimeType": "video/mp4"}
+    script = {
+        f"{path}:predictLongRunning": [{"name": "op"}],
+        f"{path}:fetchPredictOperation": [
+            {"name": "op"},
+            {"name": "op", "done": True, "response": {"videos": [video]}},
+        ],
+    }
+    async with Scripted(script) as up, rig(
+        tmp_path, snapshot(at("veo", "veo-3.1-lite-generate-001", up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await made(r, clock, seconds="8", size="1280x720", audio=True)
+        assert (job.state, await content(r, job)) == ("completed", MP4)
+        assert up.heard[0].json["parameters"]["generateAudio"] is True

@@ -36,7 +36,7 @@ from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from providers.types import Target, VideoLimits
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_RECALL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -212,5 +212,5 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     """The tools of a runner with dice that always show the same."""
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
+        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
     )  # fmt: skip

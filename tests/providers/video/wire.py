@@ -58,6 +58,8 @@ def same(request: HttpRequest, name: str, *, without: tuple[str, ...] = ()) -> N
 
 
 def _without(body: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(body, list):
+        return [_without(one, names) for one in body]
     if not isinstance(body, dict):
         return body
     left = {key: _without(value, names) for key, value in body.items() if key not in names}
