@@ -28,8 +28,11 @@ T = TypeVar("T")
 Report: TypeAlias = Callable[[Path, str], None]
 """Takes what is wrong, and where below the model."""
 
-_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs")
+_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "input_names")
 """What a target in the file may say of a video model itself."""
+
+_NAMELESS = frozenset(("fal", "replicate"))
+"""Video dialects whose models each have names of their own for their input."""
 
 
 class Routes:
@@ -90,6 +93,11 @@ class Routes:
         rules: Json = {}
         if whole.kind == "video":
             video = _written(self._catalogue.video_limits(row.dialect, written.model), written)
+            if row.dialect in _NAMELESS and "input" not in video.wire:
+                report(
+                    ("input_names",), f"says nothing of what {written.model} calls its input: write it down"
+                )
+                return None
         else:
             rules = rules_for(self._catalogue.rules.get(row.dialect, ()), written.model)
         if written.max_output is not None:
@@ -164,6 +172,11 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
 def _written(limits: VideoLimits, written: model.Target) -> VideoLimits:
     """What is known of a video model, overridden by what the file says of it."""
     values = {name: value for name in _VIDEO_FIELDS if (value := getattr(written, name)) is not None}
+    names = values.pop("input_names", None)
+    if names is not None:
+        native = [name for name in ("seed", "negative_prompt") if name in names]
+        sound = "switch" if "audio" in names else "never"
+        values |= {"wire": {**limits.wire, "input": names}, "fields": native, "audio": sound}
     return replace(limits, **values)
 
 

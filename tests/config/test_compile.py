@@ -274,3 +274,17 @@ def test_every_vendor_of_the_release_can_be_configured_or_found() -> None:
     assert set(compile_config(Source(f"providers:\n{listed}", "f", environment, NOW)).providers) == set(
         vendors
     )
+
+
+def test_a_model_of_fal_needs_the_names_of_its_input() -> None:
+    text = """
+providers: {fal: {dialect: fal, kind: video, base_url: https://queue.fal.run, key: env:K}}
+models: {v: {kind: video, targets: [{provider: fal, model: acme/film}]}}
+"""
+    [problem] = problems(text, {"K": "k"})
+    assert "models.v.targets[0].input_names" in problem
+    assert "acme/film" in problem
+    named = text.replace("acme/film", "acme/film, input_names: {prompt: text, seed: seed}")
+    [one] = compiled(named, {"K": "k"}).routes["v"].targets
+    assert one.target.video.wire == {"input": {"prompt": "text", "seed": "seed"}}
+    assert (one.target.video.fields, one.target.video.audio) == (["seed"], "never")

@@ -210,3 +210,27 @@ async def test_a_video_inside_an_answer_is_stored_like_any_other(tmp_path: Path)
         job = await made(r, clock, seconds="8", size="1280x720", audio=True)
         assert (job.state, await content(r, job)) == ("completed", MP4)
         assert up.heard[0].json["parameters"]["generateAudio"] is True
+
+
+async def test_fal_is_asked_for_the_result_once_it_has_ended(tmp_path: Path) -> None:
+    clock, model = Hasty(), "fal-ai/kling-video/v3/pro/text-to-video"
+    links = {f"{name}_url": f"URL/requests/1/{name}" for name in ("status", "response", "cancel")}
+    script = {
+        f"POST /{model}": [{"request_id": "1", **links}],
+        "GET /requests/1/status": [(202, {"status": "IN_QUEUE"}), {"status": "COMPLETED"}],
+        "GET /requests/1/response": [{"video": {"url": "URL/fal.mp4", "width": 1920, "height": 1080}}],
+        "GET /fal.mp4": [MP4],
+    }
+    async with Scripted(script) as up, rig(
+        tmp_path, snapshot(at("fal", model, up)), clock=clock.clock, lease=1e6
+    ) as r:  # fmt: skip
+        job = await made(r, clock, seconds="5", size="1920x1080")
+        assert (job.state, await content(r, job)) == ("completed", MP4)
+        assert job.output is not None
+        assert (job.output["width"], job.output["height"]) == (1920, 1080)
+        assert [one.path.rpartition("/")[2] for one in up.sent("GET")] == [
+            "status",
+            "status",
+            "response",
+            "fal.mp4",
+        ]
