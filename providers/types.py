@@ -277,6 +277,7 @@ class VideoUpdate(Struct, frozen=True, kw_only=True):
     `progress` is 0 to 100 or None when not told; `retry_after` seconds until the next poll is worth it.
     `code` and `message` say why it failed; `blamed` is true when the request itself is at fault.
     `follow` says that the rest is told where the operation now points: it is worth asking at once.
+    `cost` is what the provider says it charges, in nano-dollars; None when it does not say.
     """
 
     state: str
@@ -288,6 +289,7 @@ class VideoUpdate(Struct, frozen=True, kw_only=True):
     blamed: bool = False
     retry_after: float | None = None
     follow: bool = False
+    cost: int | None = None
 
 
 def decode_fields(fields: Fields) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Moves:
                 await jobs.put_attempt(transaction, job.id, attempt)
             names = await media_rows.drop_media(transaction, job.id, () if failure else KEPT)
             await media_rows.add_media(transaction, job.id, ending.files)
-            if ended.video_ms:
+            if ended.video_ms or ended.cost:
                 await ledger.add(transaction, [_charge(ended, now)])
         await self._media.remove(names)
         if attempt is not None:

@@ -151,11 +151,10 @@ def wanted(ask: Ask, now: float) -> Wanted:
 
 
 def field_name(surface: str, field: str) -> str:
-    """What a surface calls one of routing's fields (seconds, size, inputs, links, audio, prompt, fields)."""
+    """What a surface calls one of routing's fields (seconds, size, inputs, links, audio, prompt)."""
     names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
     own = {
         "seconds": names.seconds[0], "size": names.size[0], "inputs": names.picture[0], "links": names.picture[0],
-        "fields": "on_unsupported",
     }  # fmt: skip
     return own.get(field, field)
 

@@ -62,6 +62,15 @@ def _no_price(route: Route, _found: video.Mismatch) -> GatewayError:
     )
 
 
+def _not_native(route: Route, found: video.Mismatch) -> GatewayError:
+    return InvalidRequest(
+        f"No target of `{route.model}` has a field for each of {found.value}, and `on_unsupported` is reject. "
+        f"There are fields for: {found.allowed}. With `on_unsupported: warn` the rest goes into the prompt.",
+        code="unsupported_parameter",
+        param="on_unsupported",
+    )
+
+
 def _retired(route: Route, _found: video.Mismatch) -> GatewayError:
     message = f"Every target of `{route.model}` has been shut down by its provider, or will be within a day."
     return NotFound(message, code="model_unavailable", param="model")
@@ -76,4 +85,5 @@ _OTHERWISE: Mapping[str, Callable[[Route, video.Mismatch], GatewayError]] = {
     "price": _no_price,
     "home": _moved,
     "model": _retired,
+    "fields": _not_native,
 }

@@ -25,6 +25,9 @@ from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, Video
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, HttpResponse, Media, VideoRequest, VideoUpdate
 
+RECALLED = "recalled"
+"""In an operation: it is known by our token alone, from a provider that says it heard the submit before."""
+
 
 class Tools(Struct, frozen=True, kw_only=True):
     """What the steps of a job work with.
@@ -161,7 +164,7 @@ class Submitting:
         recall = self._tools.recalls.get(made.place.target.dialect)
         if recall is None or error.code != DUPLICATE_SUBMIT:
             raise error
-        return VideoUpdate(state="queued", operation=recall.video_recall(made.token))
+        return VideoUpdate(state="queued", operation={RECALLED: True, **recall.video_recall(made.token)})
 
     async def _refused(self, job: Job, attempt: Attempt, error: ProviderError, *, event: str) -> None:
         """Certainly nothing was started: fail if the request is at fault, else look for the next target."""

@@ -17,7 +17,7 @@ from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import ask_of
-from gateway.service.video_submit import Tools
+from gateway.service.video_submit import RECALLED, Tools
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import OverLimitError
 from gateway.store.media_rows import MediaRow
@@ -138,6 +138,8 @@ class Watching:
         if update.state == "failed":
             return await self._failed(job, attempt, update)
         if update.state == "gone" and (age >= self._moves.figures.gone_grace or job.deleted_at):
+            if attempt.operation and attempt.operation.get(RECALLED):
+                return await self._unsure(job, attempt)
             return await self._lost(job, attempt, rules.JOB_LOST)
         if job.deleted_at is not None and await self._cancel(hold):
             return await self._moves.fail(job, "cancelled", replace(attempt, ended_at=now))
@@ -152,7 +154,7 @@ class Watching:
         told, asked = update.output.seconds if update.output else None, ask_of(job).seconds
         seconds = told or asked or 0.0
         billed = asked if asked and abs(asked - seconds) < _FEW_FRAMES else seconds
-        attempt = replace(attempt, cost=cost(attempt.price, billed))
+        attempt = replace(attempt, cost=cost(attempt.price, billed) if update.cost is None else update.cost)
         job = replace(job, tries=0, output={**output, "seconds": seconds})
         if job.deleted_at is not None:
             return await self._charge_and_cancel(job, attempt)
@@ -161,9 +163,11 @@ class Watching:
 
     async def _failed(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         code = update.code or ("invalid_request" if update.blamed else "provider_error")
+        attempt = replace(attempt, cost=update.cost)
         if update.blamed or code == "cancelled" or job.deleted_at is not None:
             ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
-            return await self._moves.fail(job, code, ended, message=update.message if update.blamed else "")
+            message = update.message if update.blamed else ""
+            return await self._moves.fail(replace(job, cost=update.cost), code, ended, message=message)
         return await self._lost(job, attempt, code)
 
     async def _lost(self, job: Job, attempt: Attempt, code: str) -> None:
@@ -173,6 +177,12 @@ class Watching:
         if code == rules.JOB_LOST:
             ended = replace(ended, retry_at=rules.ask_again_after_loss(job.attempts, now))
         await self._moves.go(replace(job, tries=0, due_at=now), "lost", ended)
+
+    async def _unsure(self, job: Job, attempt: Attempt) -> None:
+        """The provider says that it was asked before, but does not find it: nobody is asked again."""
+        code = "submit_uncertain"
+        ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
+        await self._moves.fail(job, code, ended)
 
     async def _cancel(self, hold: _Hold) -> bool:
         """Stop the operation, where the dialect can; whether it is stopped for certain."""

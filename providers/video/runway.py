@@ -29,7 +29,13 @@ _STATES: Mapping[str, str] = {
     "FAILED": "failed",
     "CANCELLED": "failed",
 }
+_CREDIT = 10_000_000
+"""Nano-dollars: a credit is a cent."""
 _INPUT = ("INPUT_PREPROCESSING", "ASSET.INVALID")
+
+
+class _Cost(Struct):
+    credits: float = 0
 
 
 class _Task(Struct):
@@ -37,6 +43,7 @@ class _Task(Struct):
     status: str = ""
     progress: float | None = None
     output: Sequence[str] | None = None
+    cost: _Cost | None = None
     failure: str | None = None
     failure_code: str | None = msgspec.field(default=None, name="failureCode")
 
@@ -123,7 +130,9 @@ def error(response: HttpResponse) -> ProviderError:
 def _completed(task: _Task) -> VideoUpdate:
     if not task.output:
         return no_file()
-    return VideoUpdate(state="completed", progress=100, operation={"url": task.output[0]})
+    return VideoUpdate(
+        state="completed", progress=100, operation={"url": task.output[0]}, cost=_charged(task)
+    )
 
 
 def _failed(task: _Task) -> VideoUpdate:
@@ -131,14 +140,20 @@ def _failed(task: _Task) -> VideoUpdate:
     if code.startswith("SAFETY."):
         return moderated(message)
     if task.status == "CANCELLED":
-        return VideoUpdate(state="failed", code="cancelled", message="The task was cancelled at Runway.")
+        message = "The task was cancelled at Runway."
+        return VideoUpdate(state="failed", code="cancelled", message=message, cost=_charged(task))
     blamed = code.startswith(_INPUT)
     return VideoUpdate(
         state="failed",
         code="invalid_request" if blamed else "provider_error",
         message=message or "Runway gave the video up.",
         blamed=blamed,
+        cost=_charged(task),
     )
+
+
+def _charged(task: _Task) -> int | None:
+    return None if task.cost is None else round(task.cost.credits * _CREDIT)
 
 
 def _url(operation: Json, target: Target) -> str:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.config.catalogue import catalogue
 from gateway.config.snapshot import RouteTarget
+from gateway.errors import InvalidRequest
 from gateway.store.jobs import Job
 from gateway.transport.fetch import Fetcher
 from providers.types import Secret
@@ -116,6 +117,59 @@ async def test_a_refusal_of_moderation_is_final_and_the_next_target_is_not_asked
     ) as r:  # fmt: skip
         job = await made(r, clock, size="1280x720")
         assert job.error == {"code": "moderation_blocked", "message": "No."}
+        assert not other.heard
+
+
+async def test_what_a_provider_bills_is_what_is_booked_even_for_nothing(tmp_path: Path) -> None:
+    clock = Hasty()
+    done, stopped = DONE | {"cost": {"credits": 45}}, TASK | {"status": "CANCELLED", "cost": {"credits": 20}}
+    for task, cost in ((done, 450_000_000), (stopped, 200_000_000)):
+        async with runway(**{"GET /v1/tasks/task-1": [task]}) as up, rig(
+            tmp_path, snapshot(at("runway", "gen4.5", up)), clock=clock.clock, lease=1e6
+        ) as r:  # fmt: skip
+            job = await made(r, clock, size="1280x720")
+            assert (job.cost, job.attempts[0].cost) == (cost, cost)
+            assert r.door.settled[job.lease][1] == cost
+            booked = await r.rows("select nano_dollars from ledger order by created_at")
+            assert booked[-1][0] == cost
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "says"),
+    [
+        ({"size": "1920x1080"}, "size", "1280x720, 720x1280"),
+        ({"seconds": "11"}, "seconds", "2, 3, 4, 5, 6, 7, 8, 9, 10"),
+        ({"audio": True}, "audio", "false"),
+        ({"prompt": "x" * 990, "style_preset": "noir"}, "prompt", "at most 1000 characters"),
+        ({"style_preset": "noir", "on_unsupported": "reject"}, "on_unsupported", "style_preset"),
+    ],
+)
+async def test_what_the_model_cannot_do_is_refused_before_anything_is_reserved(
+    tmp_path: Path, fields: dict[str, Any], param: str, says: str
+) -> None:
+    async with runway() as up, rig(tmp_path, snapshot(at("runway", "gen4.5", up)), running=False) as r:
+        with pytest.raises(InvalidRequest) as refused:
+            await r.create(**{"size": "1280x720", **fields})
+        assert refused.value.param == param
+        assert says in str(refused.value)
+        assert (r.door.held, up.heard) == ({}, [])
+
+
+async def test_a_task_that_kling_heard_of_and_does_not_find_is_not_paid_for_again(tmp_path: Path) -> None:
+    clock = Hasty()
+    duplicate = (400, {"code": 1201, "message": "external_task_id already exists"})
+    up = kling(**{"POST /text-to-video/kling-3.0-turbo": [None, duplicate]})
+    async with up, runway() as other, rig(
+        tmp_path,
+        snapshot(at("kling", "kling-3.0-turbo", up), at("runway", "gen4.5", other)),
+        clock=clock.clock,
+        lease=1e6,
+    ) as r:  # fmt: skip
+        job = await r.create(seconds="5", size="720x1280")
+        empty = {"code": 0, "data": []}
+        up.script = {**up.script, f"GET /tasks?external_task_ids={job.id}-1": [empty]}
+        job = await r.hurry(job, clock)
+        assert (job.state, job.error and job.error["code"]) == ("failed", "submit_uncertain")
         assert not other.heard
 
 

@@ -86,6 +86,7 @@ def test_polls_fetches_and_cancels_of_an_accepted_task() -> None:
     done = runway.video_update(response("runway/poll_succeeded"))
     assert done.operation is not None
     content = runway.video_content(done.operation, TARGET)
+    assert done.cost == 960_000_000
     assert (content.url, content.headers) == (fixture("runway/poll_succeeded")["json"]["output"][0], {})
 
 
