@@ -55,7 +55,7 @@ from gateway.telemetry.recorder import Recorder, sampling_ratio
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
-from providers.video import VIDEO, VIDEO_CANCEL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 log = logging.getLogger("fairlead.app")
 
@@ -75,6 +75,7 @@ class Gateway:
         self._lines = Lines()
         self._database = Database(settings.database_url.reveal())
         self._upstream = Upstream(stock=_stock(settings.transport))
+        self._fetcher = Fetcher(Dialer(None))
         self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
@@ -97,7 +98,7 @@ class Gateway:
             board=self._board,
             books=self._books,
             clock=SYSTEM,
-            pictures=Pictures(Fetcher(Dialer(None))),
+            pictures=Pictures(self._fetcher),
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
@@ -116,8 +117,11 @@ class Gateway:
         )
         tools = Tools(
             upstream=self._upstream,
+            fetcher=self._fetcher,
             adapters=VIDEO,
             cancels=VIDEO_CANCEL,
+            recalls=VIDEO_RECALL,
+            inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=media,
             dice=random,

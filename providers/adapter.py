@@ -84,7 +84,10 @@ class VideoAdapter(Protocol):
         """Ask how far it is."""
 
     def video_update(self, response: HttpResponse) -> VideoUpdate:
-        """What an answer to a poll says, a 404 (`gone`) included. Raises ProviderError for other errors."""
+        """What an answer to a poll says, a 404 (`gone`) included. Raises ProviderError for other errors.
+
+        The update's operation is added to what the operation already holds.
+        """
 
     def video_content(self, operation: Json, target: Target) -> HttpRequest:
         """Fetch the finished bytes."""
@@ -98,3 +101,21 @@ class VideoCancel(Protocol):
 
     def video_cancel(self, operation: Json, target: Target) -> HttpRequest:
         """Stop it; the answer's body does not matter."""
+
+
+DUPLICATE_SUBMIT = "duplicate_submit"
+"""The code of an error that says of a repeated submit only that it was heard before."""
+
+
+class VideoRecall(Protocol):
+    """Optional: the dialect finds an operation by the token of its submit, after DUPLICATE_SUBMIT."""
+
+    def video_recall(self, token: str) -> Json:
+        """The operation that the submit with this token began."""
+
+
+class VideoInline(Protocol):
+    """Optional: a finished file may come inside an answer; then the operation says `inline`."""
+
+    def video_bytes(self, response: HttpResponse) -> bytes:
+        """The file in the answer to `video_content`. Raises PROTOCOL when there is none."""

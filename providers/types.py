@@ -88,11 +88,46 @@ class Quirks(Struct, frozen=True, kw_only=True):
     finish: Mapping[str, str] = {}
 
 
+class VideoLimits(Struct, frozen=True, kw_only=True):
+    """What a video model can make, and what it is told natively: a row of config/video_models.yaml.
+
+    None means anything goes or it is not known.
+    `seconds` are the durations offered. `sizes` are the exact `WIDTHxHEIGHT` offered; `ratios` the shapes
+    offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
+    "1280:720". `image_ratios` replaces them for a video that starts from a picture.
+    `inputs` are the roles of pictures and clips it can start from, `needs` those it cannot do without;
+    `links` says whether it follows a link to them itself, `uploads` whether it takes their bytes.
+    `audio` is never, always, or switch.
+    `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
+    camera_movement. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
+    `idempotent_submit`: a submit that is repeated with the same token makes one video.
+    `wire` holds what only the dialect reads.
+    """
+
+    seconds: Sequence[float] | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    sizes: Sequence[str] | None = None
+    ratios: Mapping[str, Sequence[str]] | None = None
+    image_ratios: Mapping[str, Sequence[str]] | None = None
+    inputs: Sequence[str] | None = None
+    needs: Sequence[str] = ()
+    links: bool = True
+    uploads: bool = True
+    audio: str | None = None
+    fields: Sequence[str] | None = None
+    max_prompt: int | None = None
+    retires_at: float | None = None
+    idempotent_submit: bool = False
+    wire: Json = {}
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """Where one attempt goes: a provider's base URL and credential, and the name it knows the model by.
 
     `base_url` is the prefix an official SDK of the dialect would be given, without a trailing slash.
-    `rules` holds what this model accepts (a row of config/models.yaml); empty when nothing is known.
+    `rules` holds what a chat model accepts (a row of config/models.yaml), `video` what a video model can
+    make; empty when nothing is known.
     """
 
     provider: str
@@ -103,12 +138,15 @@ class Target(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     quirks: Quirks | None = None
     rules: Json = {}
+    video: VideoLimits = VideoLimits()
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
     """What to send upstream. The body is bytes, so a retry sends the same bytes again.
 
-    `dropped` names the client's parameters that this upstream could not be told; the client is told so.
+    `dropped` names the client's parameters that this upstream could not be told, `folded` those that were
+    written into the prompt instead; the client is told so. `operation` is what only the submit of a video
+    knows of the operation it begins.
     """
 
     method: str
@@ -116,6 +154,8 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     dropped: Sequence[str] = ()
+    folded: Sequence[str] = ()
+    operation: Json = {}
 
 
 class HttpResponse(Struct, frozen=True, kw_only=True):
@@ -199,7 +239,8 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     """One video to make, independent of the surface it was asked through.
 
     `seconds` is the wanted duration, `size` is `WIDTHxHEIGHT` in pixels; None leaves it to the provider.
-    For `operation` `remix`, `source` is the provider's own operation of the video to start from.
+    `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
+    operation of the video to start from.
     `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
     """
 
@@ -212,6 +253,7 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     negative_prompt: str | None = None
     style_preset: str | None = None
     camera_movement: str | None = None
+    audio: bool | None = None
     media: Sequence[Media] = ()
     source: Json | None = None
     token: str = ""
@@ -234,6 +276,8 @@ class VideoUpdate(Struct, frozen=True, kw_only=True):
     `operation` is opaque JSON that polls, fetches and cancels the operation; None when nothing changed.
     `progress` is 0 to 100 or None when not told; `retry_after` seconds until the next poll is worth it.
     `code` and `message` say why it failed; `blamed` is true when the request itself is at fault.
+    `follow` says that the rest is told where the operation now points: it is worth asking at once.
+    `cost` is what the provider says it charges, in nano-dollars; None when it does not say.
     """
 
     state: str
@@ -244,6 +288,8 @@ class VideoUpdate(Struct, frozen=True, kw_only=True):
     message: str = ""
     blamed: bool = False
     retry_after: float | None = None
+    follow: bool = False
+    cost: int | None = None
 
 
 def decode_fields(fields: Fields) -> dict[str, Any]:

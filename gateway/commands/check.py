@@ -13,7 +13,7 @@ from gateway.config.vault import TrustingVault
 def run(file: Path, *, secrets: bool = True) -> int:
     """0 when the file compiles, else 1 with one line per problem on standard error.
 
-    Without `secrets`, references to secrets are taken for good unseen.
+    Without `secrets`, references to secrets are taken for good unseen. What will stop working is warned of.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -27,6 +27,8 @@ def run(file: Path, *, secrets: bool = True) -> int:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
         return 1
+    for warning in snapshot.warnings:
+        sys.stderr.write(f"{file}: warning: {warning}\n")
     targets = sum(len(route.targets) for route in snapshot.routes.values())
     sys.stdout.write(
         f"{file}: {len(snapshot.routes)} models, {targets} targets, {len(snapshot.keys)} keys: fine\n"

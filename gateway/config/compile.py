@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from gateway.config.vendors import SCRIPTED, provider_rows
 
 _UNITS: Mapping[str, int] = {"dollars": NANO, "video_seconds": 1000}
 """How many of a dimension's own unit make one of what is written; 1 for the others."""
+
+WARNED = 30 * 86_400.0
+"""How long before a model's end, in seconds, a configuration that uses it is warned of it."""
 
 
 class Source(NamedTuple):
@@ -58,6 +62,7 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         limits=limits,
         on_store_error=draft.routing.defaults.on_store_error,
         on_unknown_price=draft.routing.defaults.on_unknown_price,
+        warnings=_retiring(made.values(), source.now),
         secrets=vault.secrets,
         providers=rows,
         on_demand=routes.on_demand,
@@ -75,6 +80,19 @@ def _routes(draft: Draft, routes: Routes) -> dict[str, Route]:
         if route is not None:
             made[name] = route
     return made
+
+
+def _retiring(routes: Iterable[Route], now: float) -> Sequence[str]:
+    """A line for each target that its provider has shut down, or will within WARNED."""
+    found = []
+    for route in routes:
+        for target in route.targets:
+            end = target.target.video.retires_at
+            if end is not None and now >= end - WARNED:
+                day = datetime.fromtimestamp(end, UTC).date()
+                what = "has been shut down" if now >= end else "will be shut down"
+                found.append(f'model "{route.model}": {target.id} {what} by its provider on {day}')
+    return found
 
 
 def _report(draft: Draft, above: Path, path: Path, message: str) -> None:

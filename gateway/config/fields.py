@@ -21,7 +21,7 @@ from pydantic import (
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:\S.*")
-PUBLIC_PARTS = frozenset(("account", "location", "project", "region"))
+PUBLIC_PARTS = frozenset(("account", "bucket", "location", "project", "region"))
 _OWN_HEADERS = frozenset(
     ("api-key", "authorization", "connection", "content-length", "content-type", "cookie", "host",
      "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "x-api-key", "x-goog-api-key")

@@ -135,7 +135,10 @@ class Live:
         return snapshot
 
     def _compiled(self, text: str, file: str) -> Snapshot:
-        return compile_config(Source(text, file, self._environment, self._clock.now()))
+        snapshot = compile_config(Source(text, file, self._environment, self._clock.now()))
+        for warning in snapshot.warnings:
+            log.warning("%s", warning)
+        return snapshot
 
     def _accept(self, text: str, snapshot: Snapshot) -> Snapshot:
         self.current = msgspec.structs.replace(snapshot, generation=self.current.generation + 1)

@@ -24,6 +24,10 @@ from gateway.config.fields import (
 )
 
 Kind = Literal["chat", "embedding", "video"]
+InputWord = Literal[
+    "prompt", "negative_prompt", "seed", "audio", "seconds", "seconds_text", "seconds_unit", "ratio", "tier", "size",
+    "width", "height", "first_frame", "last_frame", "source_video",
+]  # fmt: skip
 Period = Literal["minute", "hour", "day", "month"]
 
 
@@ -198,6 +202,11 @@ class Target(Part):
     )
     inputs: list[Literal["first_frame", "last_frame", "reference_image", "source_video"]] | None = Field(
         default=None, description="Video: what it can start from beside words; [] for words alone."
+    )
+    input_names: dict[InputWord, str] | None = Field(
+        default=None,
+        description="Video by fal or Replicate: what the model calls each value it is told, as in "
+        "{prompt: prompt, seconds: duration}.",
     )
 
 

@@ -72,12 +72,19 @@ def library() -> "DataSnapshot":
 
 
 def _from_row(row: PriceRow) -> Price:
+    per_second = row.per_second
     return Price(
         input=_nano(row.input),
         output=_nano(row.output),
         cached=_nano(row.cached),
-        per_second=_nano(row.per_second),
+        per_second=None if isinstance(per_second, Mapping) else _nano(per_second),
+        tiers=_by_tier(per_second if isinstance(per_second, Mapping) else {}),
+        silent=_by_tier(row.silent),
     )
+
+
+def _by_tier(dollars: Mapping[str, float]) -> dict[str, int]:
+    return {tier: round(Decimal(str(each)) * NANO) for tier, each in dollars.items()}
 
 
 def _listed(vendor: str, base_url: str, name: str, at: datetime) -> Listing:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from gateway.config import model
@@ -17,18 +18,21 @@ from gateway.config.snapshot import (
     Route,
     RouteTarget,
     Timeouts,
-    VideoLimits,
 )
 from gateway.config.vendors import SCRIPTED, SPOKEN
 from providers.quirks import rules_for
-from providers.types import Json
+from providers.types import Json, VideoLimits
 
 T = TypeVar("T")
 
 Report: TypeAlias = Callable[[Path, str], None]
 """Takes what is wrong, and where below the model."""
 
-_VIDEO_FIELDS = VideoLimits.__struct_fields__
+_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "input_names")
+"""What a target in the file may say of a video model itself."""
+
+_NAMELESS = frozenset(("fal", "replicate"))
+"""Video dialects whose models each have names of their own for their input."""
 
 
 class Routes:
@@ -75,7 +79,7 @@ class Routes:
         """The route of `provider/model` for any provider that can be called; None when there is none."""
         provider, _, upstream = name.partition("/")
         row = self._rows.get(provider)
-        if row is None or row.kind != ("video" if kind == "video" else "chat"):
+        if row is None or row.face(kind) is None:
             return None
         try:
             written = model.Model.model_validate(
@@ -89,16 +93,24 @@ class Routes:
         row = self._provider(whole.kind, written, report)
         if not _suits(whole.kind, written, report) or row is None:
             return None
-        video = whole.kind == "video"
-        section = f"video/{row.dialect}" if video else row.dialect
-        rules = rules_for(self._catalogue.rules.get(section, ()), written.model)
+        video = VideoLimits()
+        rules: Json = {}
+        if whole.kind == "video":
+            video = _written(self._catalogue.video_limits(row.dialect, written.model), written)
+            if row.dialect in _NAMELESS and "input" not in video.wire:
+                report(
+                    ("input_names",), f"says nothing of what {written.model} calls its input: write it down"
+                )
+                return None
+        else:
+            rules = rules_for(self._catalogue.rules.get(row.dialect, ()), written.model)
         if written.max_output is not None:
             rules = {**rules, "max_output": written.max_output}
         listing = self._listing(row, written)
         defaults = self._defaults
         return RouteTarget(
             id=f"{row.id}/{written.model}",
-            target=row.target(written.model, rules),
+            target=row.target(written.model, rules, video),
             price=listing.price,
             timeouts=_layered(Timeouts, defaults.timeout, whole.timeout, written.timeout),
             health=_layered(HealthRule, defaults.health, whole.health, written.health),
@@ -106,7 +118,6 @@ class Routes:
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
             prefill=bool(rules.get("prefill")) if written.prefill is None else written.prefill,
-            video=_video_limits(rules, written) if video else None,
         )
 
     def _provider(self, kind: str, written: model.Target, report: Report) -> ProviderRow | None:
@@ -115,12 +126,12 @@ class Routes:
         problem = None
         if row is None:
             problem = None if name in self._broken else self._missing(name)
-        elif row.kind != ("video" if kind == "video" else "chat"):
+        elif (face := row.face(kind)) is None:
             problem = f'provider "{name}" is for {row.kind}; a model of kind {kind} needs one of another kind'
-        elif row.dialect not in SPOKEN[kind]:
-            problem = f'provider "{name}" cannot do {kind}: its dialect {row.dialect} has none'
+        elif face.dialect not in SPOKEN[kind]:
+            problem = f'provider "{name}" cannot do {kind}: its dialect {face.dialect} has none'
         else:
-            return row
+            return face
         if problem:
             report(("provider",), problem)
         return None
@@ -166,10 +177,15 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
     return not wrong
 
 
-def _video_limits(rules: Json, written: model.Target) -> VideoLimits:
-    values = {name: rules.get(name) for name in _VIDEO_FIELDS}
-    values |= {name: value for name in _VIDEO_FIELDS if (value := getattr(written, name)) is not None}
-    return VideoLimits(**values)
+def _written(limits: VideoLimits, written: model.Target) -> VideoLimits:
+    """What is known of a video model, overridden by what the file says of it."""
+    values = {name: value for name in _VIDEO_FIELDS if (value := getattr(written, name)) is not None}
+    names = values.pop("input_names", None)
+    if names is not None:
+        native = [name for name in ("seed", "negative_prompt") if name in names]
+        sound = "switch" if "audio" in names else "never"
+        values |= {"wire": {**limits.wire, "input": names}, "fields": native, "audio": sound}
+    return replace(limits, **values)
 
 
 def _layered(shape: type[T], *layers: BaseModel | None) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from providers.types import Json, Quirks, Secret, Target
+from providers.types import Json, Quirks, Secret, Target, VideoLimits
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -44,6 +44,8 @@ class Retries(Struct, frozen=True, kw_only=True):
 class Price(Struct, frozen=True, kw_only=True):
     """What a target costs. Tokens: nano-dollars per million. Video: nano-dollars per second of video.
 
+    `tiers` are prices per second by tier, `silent` those of a video without sound; where there are any,
+    `per_second` is None and a tier that is not among them has no known price.
     A field that is None is not known, which never means free. A price for cached input, or for input that is
     written to a cache, falls back to the input price when it is not known.
     """
@@ -53,20 +55,8 @@ class Price(Struct, frozen=True, kw_only=True):
     cached: int | None = None
     cache_write: int | None = None
     per_second: int | None = None
-
-
-class VideoLimits(Struct, frozen=True, kw_only=True):
-    """What a video model can make. None means anything goes or it is not known.
-
-    `seconds` are the durations offered; `sizes` the `WIDTHxHEIGHT` offered; `inputs` the roles of pictures
-    and clips it can start from (first_frame, ...).
-    """
-
-    seconds: Sequence[float] | None = None
-    min_seconds: float | None = None
-    max_seconds: float | None = None
-    sizes: Sequence[str] | None = None
-    inputs: Sequence[str] | None = None
+    tiers: Mapping[str, int] = {}
+    silent: Mapping[str, int] = {}
 
 
 class RouteTarget(Struct, frozen=True, kw_only=True):
@@ -84,7 +74,6 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     max_output: int | None = None
     prefill: bool = False
-    video: VideoLimits | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -106,7 +95,8 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     """Someone who can be called. `kind` is chat (embeddings included) or video.
 
     `vendor` is the catalogue's id, empty for an own one; `found_in` names the environment variable that holds
-    the key of a provider the file does not mention, and is empty for one of the file.
+    the key of a provider the file does not mention, and is empty for one of the file. `video` is how one of
+    kind chat is called for video, where it makes any.
     """
 
     id: str
@@ -118,8 +108,15 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     quirks: Quirks | None = None
     found_in: str = ""
+    video: "ProviderRow | None" = None
 
-    def target(self, model: str, rules: Json) -> Target:
+    def face(self, kind: str) -> "ProviderRow | None":
+        """Itself, or how it is called for a model of this kind; None when it does not do such."""
+        if kind == "video" and self.kind != "video":
+            return self.video
+        return self if kind == "video" or self.kind == "chat" else None
+
+    def target(self, model: str, rules: Json, video: VideoLimits) -> Target:
         """Where a call for one of its models goes."""
         return Target(
             provider=self.id,
@@ -130,6 +127,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
             headers=self.headers,
             quirks=self.quirks,
             rules=rules,
+            video=video,
         )
 
 
@@ -188,6 +186,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Sequence[LimitRule]]
     on_store_error: str = "local"
     on_unknown_price: str = "refuse"
+    warnings: Sequence[str] = ()
+    """What works and will not for long: targets whose provider shuts them down."""
     secrets: Sequence[Secret] = ()
     """Every credential in use, so that output can be checked for leaks."""
     providers: Mapping[str, ProviderRow] = {}

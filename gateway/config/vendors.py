@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.config import model
 from gateway.config.catalogue import Catalogue, Vendor
 from gateway.config.fields import PUBLIC_PARTS
@@ -32,7 +34,7 @@ def provider_rows(draft: Draft, catalogue: Catalogue, vault: Vault) -> dict[str,
     for name, vendor in catalogue.vendors.items():
         variable = vault.first_set(vendor.key)
         if variable and vendor.complete and name not in draft.names("providers"):
-            rows[name] = ProviderRow(
+            found = ProviderRow(
                 id=name,
                 kind=vendor.kind,
                 dialect=vendor.dialect,
@@ -42,7 +44,16 @@ def provider_rows(draft: Draft, catalogue: Catalogue, vault: Vault) -> dict[str,
                 quirks=vendor.quirks,
                 found_in=variable,
             )
+            rows[name] = replace(found, video=_face(found, vendor))
     return rows
+
+
+def _face(row: ProviderRow, vendor: Vendor) -> ProviderRow | None:
+    """How a provider of kind chat is called for video: at the vendor's own address, with the same key."""
+    face = vendor.video
+    if face is None or row.kind == "video" or row.base_url != vendor.base_url:
+        return None
+    return replace(row, kind="video", dialect=face.dialect, base_url=face.base_url, quirks=None)
 
 
 class _Provider:
@@ -61,15 +72,16 @@ class _Provider:
     def row(self, catalogue: Catalogue) -> ProviderRow | None:
         before = len(self._draft.problems)
         written, vendor = self._written, self._vendor
-        dialect = written.dialect or (vendor.dialect if vendor else "")
         kind = written.kind or (vendor.kind if vendor else "chat")
-        base_url = written.base_url or (vendor.base_url if vendor else PREFIX if dialect == SCRIPTED else "")
+        known = vendor.video if vendor and vendor.video and kind == "video" else vendor
+        dialect = written.dialect or (known.dialect if known else "")
+        base_url = written.base_url or (known.base_url if known else PREFIX if dialect == SCRIPTED else "")
         self._check_dialect(dialect, kind, catalogue)
         self._check_address(base_url)
         credential = self._credential()
         if len(self._draft.problems) > before or self._draft.remains.blames(self._path):
             return None
-        return ProviderRow(
+        row = ProviderRow(
             id=self._name,
             kind=kind,
             dialect=dialect,
@@ -79,6 +91,7 @@ class _Provider:
             headers=written.headers,
             quirks=_merged(vendor.quirks if vendor else None, written.quirks),
         )
+        return row if vendor is None else replace(row, video=_face(row, vendor))
 
     def _check_dialect(self, dialect: str, kind: str, catalogue: Catalogue) -> None:
         known = SPOKEN[kind] if kind == "video" else {**CHAT, **EMBEDDINGS}

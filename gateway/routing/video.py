@@ -1,7 +1,9 @@
 """Which targets can make a wanted video, what they would charge, and in which order to ask them (pure).
 
-A target that cannot make the wanted length or size, or cannot start from the given pictures, is never asked:
-for video a silently different result is worse than a refusal. Only then the route's policy decides.
+A target that cannot make the wanted length, size or sound, cannot start from the given pictures, cannot take
+so long a prompt, or is about to be shut down, is never asked: for video a silently different result is worse
+than a refusal. Only then the route's policy decides. What a provider has no field for, but can be told in
+words or done without, is no reason to leave it out, unless the client wants it `strict`.
 """
 
 import math
@@ -10,18 +12,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.config.snapshot import Route, RouteTarget, VideoLimits
+from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing.health import NEW
 from gateway.routing.policies import POLICIES, Candidate, Dice
+from providers.types import VideoLimits
+from providers.video.fields import Words, fold, ratios, units
+from providers.video.shapes import pixels, shape, tier
 
-_ANYTHING = VideoLimits()
+LAST_DAY = 86_400.0
+"""Seconds before its end from which a model is not asked any more: a job must be able to finish."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """What routing must know of a request.
 
-    `inputs` are the roles of its pictures and clips. `home` is the only target that may serve it (a remix
-    starts from something that exists only there). `priced` excludes targets of unknown price.
+    `inputs` are the roles of its pictures and clips; `linked` says that there are links to follow among
+    them, `uploaded` that there are bytes. `home` is
+    the only target that may serve it (a remix starts from something that exists only there). `priced`
+    excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
+    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds.
     """
 
     seconds: float
@@ -29,12 +38,20 @@ class Wanted(Struct, frozen=True, kw_only=True):
     inputs: Sequence[str] = ()
     home: str | None = None
     priced: bool = False
+    linked: bool = False
+    uploaded: bool = False
+    audio: bool | None = None
+    seed: bool = False
+    words: Words | None = None
+    strict: bool = False
+    now: float = 0.0
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
     """Why no target takes a request: the field in the way, its value, and what would work, in words.
 
-    `field` is seconds, size, inputs or price; `home` when the only possible target is not there any more.
+    `field` is seconds, size, inputs, links, audio, prompt, fields (strict only), model (all are about to be
+    shut down) or price; `home` when the only possible target is not there any more.
     """
 
     field: str
@@ -48,15 +65,16 @@ def eligible(route: Route, wanted: Wanted) -> list[RouteTarget]:
         target
         for target in route.targets
         if wanted.home in (None, target.id)
-        and all(fits(target.video or _ANYTHING, wanted) for fits in _FITS.values())
-        and not (wanted.priced and _price(target) is None)
+        and all(fits(target.target.video, wanted) for fits in _FITS.values())
+        and not (wanted.priced and rate(target, wanted) is None)
     ]
 
 
 def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:
     """The targets to ask, best first by the route's policy."""
     candidates = [
-        Candidate(target, NEW, cost(_price(target), wanted.seconds)) for target in eligible(route, wanted)
+        Candidate(target, NEW, cost(rate(target, wanted), wanted.seconds))
+        for target in eligible(route, wanted)
     ]
     return [candidate.target for candidate in POLICIES[route.policy](candidates, dice)]
 
@@ -66,21 +84,35 @@ def cost(price: int | None, seconds: float) -> int | None:
     return None if price is None else math.ceil(price * seconds)
 
 
-def dearest(targets: Iterable[RouteTarget], seconds: float) -> int | None:
+def rate(target: RouteTarget, wanted: Wanted) -> int | None:
+    """Nano-dollars per second of the wanted video; None when not known.
+
+    Where sound has a price of its own, a video of which nothing was said has sound.
+    """
+    price = target.price
+    if price is None or not price.tiers:
+        return None if price is None else price.per_second
+    found = shape(wanted.size, ratios(target.target.video, wanted.inputs) or {})
+    at = found.tier if found else tier(wanted.size)
+    with_sound = price.tiers.get(at)
+    return with_sound if wanted.audio is not False else price.silent.get(at, with_sound)
+
+
+def dearest(targets: Iterable[RouteTarget], wanted: Wanted) -> int | None:
     """What the most expensive of these would charge; None when the price of any is not known."""
-    costs = [cost(_price(target), seconds) for target in targets]
+    costs = [cost(rate(target, wanted), wanted.seconds) for target in targets]
     known = [one for one in costs if one is not None]
     return max(known) if known and len(known) == len(costs) else None
 
 
 def mismatch(route: Route, wanted: Wanted) -> Mismatch:
     """Why `eligible` is empty: the field that no target takes, else the fields that exclude each other."""
-    limits = [target.video or _ANYTHING for target in route.targets]
+    limits = [target.target.video for target in route.targets]
     for field, fits in _FITS.items():
         if not any(fits(each, wanted) for each in limits):
-            return Mismatch(field=field, value=_value(wanted, field), allowed=_ALLOWED[field](limits))
+            return Mismatch(field=field, value=_VALUE[field](wanted), allowed=_ALLOWED[field](limits))
     if not any(all(fits(each, wanted) for fits in _FITS.values()) for each in limits):
-        value = f"{_value(wanted, 'size')} for {_value(wanted, 'seconds')} seconds"
+        value = f"{wanted.size} for {wanted.seconds:g} seconds"
         makers = [each for each in limits if _fits_seconds(each, wanted)]
         return Mismatch(field="size", value=value, allowed=_allowed_sizes(makers))
     if wanted.home is not None:
@@ -95,7 +127,7 @@ def fill(route: Route, seconds: float | None, size: str | None, usual: Wanted) -
     that can do what was said.
     """
     best = replace(usual, seconds=seconds or usual.seconds, size=size or usual.size)
-    limits = [target.video or _ANYTHING for target in route.targets]
+    limits = [target.target.video for target in route.targets]
     offers = [_offer(each, best, seconds, size) for each in limits]
     for wanted in (best, *offers):
         if any(_fits_seconds(each, wanted) and _fits_size(each, wanted) for each in limits):
@@ -108,12 +140,8 @@ def _offer(limits: VideoLimits, best: Wanted, seconds: float | None, size: str |
     return replace(
         best,
         seconds=best.seconds if seconds or _fits_seconds(limits, best) else _shortest(limits),
-        size=best.size if size or _fits_size(limits, best) else next(iter(limits.sizes or ()), best.size),
+        size=best.size if size or _fits_size(limits, best) else next(iter(_sizes(limits)), best.size),
     )
-
-
-def _price(target: RouteTarget) -> int | None:
-    return None if target.price is None else target.price.per_second
 
 
 def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
@@ -124,24 +152,79 @@ def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
-    return limits.sizes is None or wanted.size in limits.sizes
+    if limits.sizes is not None and wanted.size not in limits.sizes:
+        return False
+    offered = ratios(limits, wanted.inputs)
+    return offered is None or shape(wanted.size, offered) is not None
 
 
 def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
-    return limits.inputs is None or set(wanted.inputs) <= set(limits.inputs)
+    given = set(wanted.inputs)
+    return (limits.inputs is None or given <= set(limits.inputs)) and given >= set(limits.needs)
+
+
+def _fits_links(limits: VideoLimits, wanted: Wanted) -> bool:
+    return (limits.links or not wanted.linked) and (limits.uploads or not wanted.uploaded)
+
+
+def _fits_audio(limits: VideoLimits, wanted: Wanted) -> bool:
+    if wanted.audio:
+        return limits.audio != "never"
+    return wanted.audio is None or limits.audio != "always" or not wanted.strict
+
+
+def _fits_prompt(limits: VideoLimits, wanted: Wanted) -> bool:
+    if limits.max_prompt is None or wanted.words is None:
+        return True
+    return units(fold(wanted.words, limits.fields)[0]) <= limits.max_prompt
+
+
+def _fits_fields(limits: VideoLimits, wanted: Wanted) -> bool:
+    return not wanted.strict or limits.fields is None or set(_fields(wanted)) <= set(limits.fields)
+
+
+def _fits_life(limits: VideoLimits, wanted: Wanted) -> bool:
+    return limits.retires_at is None or wanted.now < limits.retires_at - LAST_DAY
 
 
 _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
+    "model": _fits_life,
     "seconds": _fits_seconds,
     "size": _fits_size,
     "inputs": _fits_inputs,
+    "links": _fits_links,
+    "audio": _fits_audio,
+    "prompt": _fits_prompt,
+    "fields": _fits_fields,
+}
+
+_VALUE: Mapping[str, Callable[[Wanted], str]] = {
+    "model": lambda _: "",
+    "seconds": lambda wanted: f"{wanted.seconds:g}",
+    "size": lambda wanted: wanted.size,
+    "inputs": lambda wanted: ", ".join(wanted.inputs) or "text only",
+    "links": lambda wanted: "a link" if wanted.linked else "an upload",
+    "audio": lambda wanted: str(wanted.audio).lower(),
+    "prompt": lambda wanted: f"{units(wanted.words.prompt) if wanted.words else 0} characters",
+    "fields": lambda wanted: ", ".join(_fields(wanted)),
 }
 
 
-def _value(wanted: Wanted, field: str) -> str:
-    if field == "seconds":
-        return f"{wanted.seconds:g}"
-    return wanted.size if field == "size" else ", ".join(wanted.inputs)
+def _fields(wanted: Wanted) -> list[str]:
+    """The names of the fields that not every provider has, as far as they were given."""
+    words = [
+        name for name in Words.__struct_fields__ if name != "prompt" and getattr(wanted.words, name, None)
+    ]
+    return [*words, "seed"] if wanted.seed else words
+
+
+def _sizes(limits: VideoLimits) -> list[str]:
+    """The sizes on offer; those of ratios as what they come to in pixels."""
+    if limits.sizes is not None or limits.ratios is None:
+        return list(limits.sizes or ())
+    shapes = (limits.ratios, limits.image_ratios or {})
+    named = [pixels(ratio, at) for each in shapes for at, words in each.items() for ratio in words]
+    return list(dict.fromkeys(named))
 
 
 def _shortest(limits: VideoLimits) -> float:
@@ -162,15 +245,33 @@ def _allowed_seconds(limits: Iterable[VideoLimits]) -> str:
 
 
 def _allowed_sizes(limits: Iterable[VideoLimits]) -> str:
-    return ", ".join(dict.fromkeys(size for each in limits for size in each.sizes or ("any size",)))
+    return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or ("any size",)))
 
 
 def _allowed_inputs(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
 
 
+def _allowed_links(limits: Iterable[VideoLimits]) -> str:
+    return "an https:// link" if any(each.links for each in limits) else "an uploaded picture or a data: URI"
+
+
+def _allowed_prompt(limits: Iterable[VideoLimits]) -> str:
+    longest = max(each.max_prompt or 0 for each in limits)
+    return f"at most {longest} characters, with everything that has to be said in words"
+
+
+def _allowed_fields(limits: Iterable[VideoLimits]) -> str:
+    return ", ".join(dict.fromkeys(name for each in limits for name in each.fields or ())) or "none of these"
+
+
 _ALLOWED: Mapping[str, Callable[[Iterable[VideoLimits]], str]] = {
+    "model": lambda _: "",
     "seconds": _allowed_seconds,
     "size": _allowed_sizes,
     "inputs": _allowed_inputs,
+    "links": _allowed_links,
+    "audio": lambda limits: "true" if all(each.audio == "always" for each in limits) else "false",
+    "prompt": _allowed_prompt,
+    "fields": _allowed_fields,
 }

@@ -7,7 +7,7 @@ Asking a target for a video costs money the moment it accepts, so an outcome is 
 * created: the target gave an operation to ask after.
 * not_created: it is certain that nothing was started. Somebody else may be asked, or the same one later.
 * unknown: the request went out and no readable answer came back. It may have been accepted. Unless the
-  target recognises a repeated token (`rules["idempotent_submit"]`), nobody is asked again: a doubtful video
+  target recognises a repeated token (`idempotent_submit`), nobody is asked again: a doubtful video
   is parked and not paid for twice.
 
 A refusal says when the same target may be asked again: never (it cannot do it, or our credential is out), or
@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from gateway.config.snapshot import RouteTarget, Snapshot, Timeouts
 from gateway.store.jobs import Attempt
 from providers.errors import ErrorKind, ProviderError
-from providers.types import Target
+from providers.types import Target, VideoLimits
 
 CREATED, NOT_CREATED, UNKNOWN = "created", "not_created", "unknown"
 
@@ -145,7 +145,7 @@ def choose(order: Sequence[RouteTarget], attempts: Sequence[Attempt], now: float
 
 def recognises_repeats(target: Target) -> bool:
     """Whether this target answers a repeated submit with the operation it already started."""
-    return target.rules.get("idempotent_submit") is True
+    return target.video.idempotent_submit
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -165,9 +165,13 @@ def locate(snapshot: Snapshot, model: str, attempt: Attempt) -> Place | None:
         if each.id == attempt.target:
             return Place(target=_as_it_was(each.target, attempt), timeouts=each.timeouts)
     row = snapshot.providers.get(attempt.provider)
-    if row is None:
+    face = row.face("video") if row else None
+    if face is None:
         return None
-    return Place(target=_as_it_was(row.target(attempt.provider_model, {}), attempt), timeouts=Timeouts())
+    return Place(
+        target=_as_it_was(face.target(attempt.provider_model, {}, VideoLimits()), attempt),
+        timeouts=Timeouts(),
+    )
 
 
 def _as_it_was(target: Target, attempt: Attempt) -> Target:

@@ -1,18 +1,27 @@
-"""The HTTP calls of a video job: one question with a short answer, and a long download into a file."""
+"""The HTTP calls of a video job: one question with a short answer, and a long download into a file.
+
+A finished file may be anywhere the provider says. What is not on the provider's own host, by its link or by
+where that leads on to, is a stranger's link: it must be https and public, and is shown no credential.
+"""
 
 import asyncio
+from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
 
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Timeouts
 from gateway.store.media import Draft
 from gateway.transport.client import Answer, Upstream
+from gateway.transport.fetch import Fetcher
 from providers.adapter import VideoAdapter
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, HttpResponse
 
 _CUTS = frozenset((ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT))
 _ERROR_BYTES = 64 * 1024
+_HOPS = 4
+_ELSEWHERE = frozenset((301, 302, 303, 307, 308))
 
 
 async def ask(
@@ -27,11 +36,20 @@ async def ask(
 
 
 class Source:
-    """Where a file is fetched from."""
+    """Where the file of one operation is fetched from. `base_url` is the provider's."""
 
-    def __init__(self, upstream: Upstream, adapter: VideoAdapter, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        fetcher: Fetcher,
+        adapter: VideoAdapter,
+        base_url: str,
+        timeouts: Timeouts,
+    ) -> None:
         self._upstream = upstream
+        self._fetcher = fetcher
         self._adapter = adapter
+        self._own = urlsplit(base_url)[:2]
         self._timeouts = timeouts
 
     async def fetch(self, request: HttpRequest, draft: Draft) -> None:
@@ -47,8 +65,15 @@ class Source:
             headers = {**request.headers, "range": f"bytes={draft.size}-"}
             await self._pour(replace(request, headers=headers), draft, 206)
 
+    async def unpack(self, request: HttpRequest, draft: Draft, read: Callable[[HttpResponse], bytes]) -> None:
+        """Put the file that stands inside an answer into a draft. Raises ProviderError, OverLimitError."""
+        response = await ask(self._upstream, request, self._timeouts)
+        if response.status >= 300:
+            raise self._adapter.error(response)
+        await draft.add(await asyncio.to_thread(read, response))
+
     async def _pour(self, request: HttpRequest, draft: Draft, expected: int) -> None:
-        answer = await _send(self._upstream, request, self._timeouts, fresh=False)
+        answer = await self._open(request)
         try:
             if answer.status != expected or not _continues(answer, draft.size):
                 await self._refuse(answer)
@@ -60,11 +85,39 @@ class Source:
         finally:
             answer.close()
 
+    async def _open(self, request: HttpRequest) -> Answer:
+        """The answer with the file, wherever links lead to it."""
+        for _ in range(_HOPS):
+            answer = await self._ask(request)
+            where = answer.headers.get("location", "")
+            if answer.status not in _ELSEWHERE or not where:
+                return answer
+            answer.close()
+            request = _onwards(request, where)
+        raise ProviderError(ErrorKind.PROTOCOL, "The link to the file leads from one link to the next.")
+
+    async def _ask(self, request: HttpRequest) -> Answer:
+        if urlsplit(request.url)[:2] == self._own:
+            return await _send(self._upstream, request, self._timeouts, fresh=False)
+        try:
+            async with asyncio.timeout(self._timeouts.connect + self._timeouts.headers):
+                return await self._fetcher.open(request)
+        except TimeoutError as error:
+            raise ProviderError(ErrorKind.TIMEOUT, "The host of the file did not answer in time.") from error
+
     async def _refuse(self, answer: Answer) -> None:
         if answer.status < 300:
             raise ProviderError(ErrorKind.PROTOCOL, "The file was not sent as it was asked for.")
         body = await answer.read(_ERROR_BYTES)
         raise self._adapter.error(HttpResponse(status=answer.status, headers=answer.headers, body=body))
+
+
+def _onwards(request: HttpRequest, where: str) -> HttpRequest:
+    """The next request after a redirect: only a range goes along to another host."""
+    url = urljoin(request.url, where)
+    if urlsplit(url)[:2] == urlsplit(request.url)[:2]:
+        return replace(request, url=url)
+    return replace(request, url=url, headers={k: v for k, v in request.headers.items() if k == "range"})
 
 
 def _continues(answer: Answer, size: int) -> bool:

@@ -84,7 +84,7 @@ class Moves:
             saved = await _save(transaction, ended, attempt, release=False)
             names = await media_rows.drop_media(transaction, job.id, () if failure else KEPT)
             await media_rows.add_media(transaction, job.id, ending.files)
-            if saved.video_ms:
+            if saved.video_ms or saved.cost:
                 await ledger.add(transaction, [_charge(saved, now)])
         await self._media.remove(names)
         self._tell(saved, attempt)

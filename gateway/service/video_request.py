@@ -17,6 +17,7 @@ from gateway.routing.video import Wanted
 from gateway.service.first_frame import Upload, first_frame
 from gateway.store.jobs import Job
 from providers.types import Json
+from providers.video.fields import Words
 
 MAX_PROMPT = 32_000
 MAX_TEXT = 2_000
@@ -32,7 +33,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `link` is the address of a first frame that the provider fetches itself; `inputs` are the roles of stored
     files. A remix names the job it came from, the target that made it (`home`) and that target's operation.
-    `priced` says that only targets with a known price may serve it.
+    `priced` says that only targets with a known price may serve it, `strict` only those that need nothing
+    folded into the prompt or left out.
     """
 
     surface: str
@@ -45,6 +47,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     negative_prompt: str | None = None
     style_preset: str | None = None
     camera_movement: str | None = None
+    audio: bool | None = None
+    strict: bool = False
     link: str | None = None
     inputs: Sequence[str] = ()
     remixed_from: str | None = None
@@ -112,6 +116,8 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
         negative_prompt=_text(left, "negative_prompt", MAX_TEXT),
         style_preset=_text(left, "style_preset", 100),
         camera_movement=_text(left, "camera_movement", 100),
+        audio=_audio(left),
+        strict=_strict(left),
         link=link,
         inputs=(FIRST_FRAME,) if picture else (),
     )
@@ -123,18 +129,34 @@ def ask_of(job: Job) -> Ask:
     return msgspec.convert(job.request, Ask)
 
 
-def wanted(ask: Ask) -> Wanted:
-    """What routing must know of an ask whose length and size are chosen."""
-    inputs = (*ask.inputs, FIRST_FRAME) if ask.link else ask.inputs
+def wanted(ask: Ask, now: float) -> Wanted:
+    """What routing must know, at Unix time `now`, of an ask whose length and size are chosen."""
     return Wanted(
-        seconds=ask.seconds or 0.0, size=ask.size or "", inputs=inputs, home=ask.home, priced=ask.priced
-    )
+        seconds=ask.seconds or 0.0,
+        size=ask.size or "",
+        inputs=(*ask.inputs, FIRST_FRAME) if ask.link else ask.inputs,
+        linked=ask.link is not None,
+        uploaded=bool(ask.inputs),
+        audio=ask.audio,
+        seed=ask.seed is not None,
+        words=Words(
+            prompt=ask.prompt, negative_prompt=ask.negative_prompt,
+            style_preset=ask.style_preset, camera_movement=ask.camera_movement,
+        ),
+        strict=ask.strict,
+        home=ask.home,
+        priced=ask.priced,
+        now=now,
+    )  # fmt: skip
 
 
 def field_name(surface: str, field: str) -> str:
-    """What a surface calls one of routing's fields (seconds, size, inputs)."""
+    """What a surface calls one of routing's fields (seconds, size, inputs, links, audio, prompt)."""
     names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
-    return {"seconds": names.seconds, "size": names.size, "inputs": names.picture}[field][0]
+    own = {
+        "seconds": names.seconds[0], "size": names.size[0], "inputs": names.picture[0], "links": names.picture[0],
+    }  # fmt: skip
+    return own.get(field, field)
 
 
 def read_prompt(fields: Mapping[str, object]) -> str:
@@ -216,6 +238,23 @@ def _seed(left: dict[str, object]) -> int | None:
     if number is None or not number.is_integer() or not 0 <= number < 2**53:
         raise InvalidRequest(f"`seed` is {_shown(value)}; it must be a whole number from 0.", param="seed")
     return int(number)
+
+
+def _audio(left: dict[str, object]) -> bool | None:
+    value = left.pop("audio", None)
+    if value is None or isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise InvalidRequest(f"`audio` is {_shown(value)}; it must be true or false.", param="audio")
+    return value == "true"
+
+
+def _strict(left: dict[str, object]) -> bool:
+    value = left.pop("on_unsupported", "warn")
+    if value not in ("warn", "reject"):
+        message = f"`on_unsupported` is {_shown(value)}; it must be warn or reject."
+        raise InvalidRequest(message, param="on_unsupported")
+    return value == "reject"
 
 
 def _check_count(value: object) -> None:

@@ -28,20 +28,21 @@ def choose_route(snapshot: Snapshot, caller: Caller, model: str) -> Route:
     return route
 
 
-def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask) -> Ask:
+def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: float) -> Ask:
     """The ask with length and size chosen. Raises InvalidRequest when no target of the route can make it."""
     careful = snapshot.on_unknown_price != "allow"
     budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
-    seconds, size = video.fill(route, ask.seconds, ask.size, USUAL)
+    usual = replace(USUAL, inputs=wanted(ask, now).inputs)
+    seconds, size = video.fill(route, ask.seconds, ask.size, usual)
     priced = careful and (budgeted or route.policy == "cheapest")
     full = replace(ask, seconds=seconds, size=size, priced=priced)
-    if not video.eligible(route, wanted(full)):
-        _refuse(route, full)
+    if not video.eligible(route, wanted(full, now)):
+        _refuse(route, full, now)
     return full
 
 
-def _refuse(route: Route, ask: Ask) -> NoReturn:
-    found = video.mismatch(route, wanted(ask))
+def _refuse(route: Route, ask: Ask, now: float) -> NoReturn:
+    found = video.mismatch(route, wanted(ask, now))
     if found.field in _OTHERWISE:
         raise _OTHERWISE[found.field](route, found)
     name = field_name(ask.surface, found.field)
@@ -61,6 +62,20 @@ def _no_price(route: Route, _found: video.Mismatch) -> GatewayError:
     )
 
 
+def _not_native(route: Route, found: video.Mismatch) -> GatewayError:
+    return InvalidRequest(
+        f"No target of `{route.model}` has a field for each of {found.value}, and `on_unsupported` is reject. "
+        f"There are fields for: {found.allowed}. With `on_unsupported: warn` the rest goes into the prompt.",
+        code="unsupported_parameter",
+        param="on_unsupported",
+    )
+
+
+def _retired(route: Route, _found: video.Mismatch) -> GatewayError:
+    message = f"Every target of `{route.model}` has been shut down by its provider, or will be within a day."
+    return NotFound(message, code="model_unavailable", param="model")
+
+
 def _moved(_route: Route, _found: video.Mismatch) -> GatewayError:
     message = "The provider that made this video is not configured any more, and only it could remix it."
     return Conflict(message, code="no_route", retry=False)
@@ -69,4 +84,6 @@ def _moved(_route: Route, _found: video.Mismatch) -> GatewayError:
 _OTHERWISE: Mapping[str, Callable[[Route, video.Mismatch], GatewayError]] = {
     "price": _no_price,
     "home": _moved,
+    "model": _retired,
+    "fields": _not_native,
 }

@@ -20,17 +20,27 @@ from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, wanted
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.transport.client import Upstream
-from providers.adapter import VideoAdapter, VideoCancel
+from gateway.transport.fetch import Fetcher
+from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoInline, VideoRecall
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, Media, VideoRequest
+from providers.types import HttpRequest, HttpResponse, Media, VideoRequest, VideoUpdate
+
+RECALLED = "recalled"
+"""In an operation: it is known by our token alone, from a provider that says it heard the submit before."""
 
 
 class Tools(Struct, frozen=True, kw_only=True):
-    """What the steps of a job work with. `adapters` and `cancels` map dialect names to modules."""
+    """What the steps of a job work with.
+
+    `adapters`, `cancels`, `recalls` and `inlines` map dialect names to modules.
+    """
 
     upstream: Upstream
+    fetcher: Fetcher
     adapters: Mapping[str, VideoAdapter]
     cancels: Mapping[str, VideoCancel]
+    recalls: Mapping[str, VideoRecall]
+    inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
     dice: Dice
@@ -39,6 +49,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 class _Call(Struct, frozen=True, kw_only=True):
     """One submit, ready to go out. `repeat`: the same was perhaps heard before."""
 
+    token: str
     request: HttpRequest
     adapter: VideoAdapter
     place: Place
@@ -63,7 +74,7 @@ class Submitting:
         route = self._tools.snapshot().resolve(job.model, "video")
         if route is None:
             return await moves.fail(job, "no_route")
-        order = video.order(route, wanted(ask_of(job)), self._tools.dice)
+        order = video.order(route, wanted(ask_of(job), now), self._tools.dice)
         choice = rules.choose(order, job.attempts, now)
         if choice.target is not None:
             return await self._begin(job, choice.target)
@@ -81,7 +92,7 @@ class Submitting:
         if place is None or adapter is None or not in_time or not rules.recognises_repeats(place.target):
             return await self._doubt(job, attempt)
         request = await self._request(job, adapter, place, attempt)
-        made = _Call(request=request, adapter=adapter, place=place, repeat=True)
+        made = _Call(token=_token(job, attempt), request=request, adapter=adapter, place=place, repeat=True)
         return await self._submit(job, attempt, made)
 
     async def uncertain(self, job: Job) -> None:
@@ -103,7 +114,7 @@ class Submitting:
             base_url=target.target.base_url,
             certainty=rules.UNKNOWN,
             started_at=self._moves.clock.now(),
-            price=target.price.per_second if target.price else None,
+            price=video.rate(target, wanted(ask_of(job), self._moves.clock.now())),
         )
         place = Place(target=target.target, timeouts=target.timeouts)
         try:
@@ -115,15 +126,14 @@ class Submitting:
         except ProviderError as error:
             return await self._refused(job, attempt, error, event="wait")
         job = await self._moves.go(job, "submit", attempt, release=False)
-        return await self._submit(job, attempt, _Call(request=request, adapter=adapter, place=place))
+        made = _Call(token=_token(job, attempt), request=request, adapter=adapter, place=place)
+        return await self._submit(job, attempt, made)
 
     async def _submit(self, job: Job, attempt: Attempt, made: _Call) -> None:
         place, now = made.place, self._moves.clock.now
         try:
             response = await call(self._tools.upstream, made.request, place.timeouts, fresh=True)
-            if response.status >= 300:
-                raise made.adapter.error(response)
-            update = made.adapter.video_created(response)
+            update = self._answered(made, response)
             if update.operation is None:
                 raise ProviderError(ErrorKind.PROTOCOL, "The provider did not say which operation it began.")
         except ProviderError as error:
@@ -136,14 +146,25 @@ class Submitting:
             later = replace(job, tries=job.tries + 1, due_at=now() + wait)
             await self._moves.go(later, "submit", attempt)
             return None
-        dropped = [f"`{name}` could not be passed on to {attempt.provider}" for name in made.request.dropped]
-        begun = replace(attempt, certainty=rules.CREATED, operation=update.operation)
+        told = _warnings(made.request, attempt.provider)
+        operation = {**made.request.operation, **update.operation}
+        begun = replace(attempt, certainty=rules.CREATED, operation=operation)
         due = now() + rules.poll_after(0.0, update.retry_after, self._moves.figures.poll)
-        warnings = list(dict.fromkeys([*job.warnings, *dropped]))
+        warnings = list(dict.fromkeys([*job.warnings, *told]))
         await self._moves.go(
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
         return None
+
+    def _answered(self, made: _Call, response: HttpResponse) -> VideoUpdate:
+        """What the answer to a submit says. Raises ProviderError, unless it only says that it was heard before."""
+        if response.status < 300:
+            return made.adapter.video_created(response)
+        error = made.adapter.error(response)
+        recall = self._tools.recalls.get(made.place.target.dialect)
+        if recall is None or error.code != DUPLICATE_SUBMIT:
+            raise error
+        return VideoUpdate(state="queued", operation={RECALLED: True, **recall.video_recall(made.token)})
 
     async def _refused(self, job: Job, attempt: Attempt, error: ProviderError, *, event: str) -> None:
         """Certainly nothing was started: fail if the request is at fault, else look for the next target."""
@@ -187,9 +208,10 @@ class Submitting:
             negative_prompt=asked.negative_prompt,
             style_preset=asked.style_preset,
             camera_movement=asked.camera_movement,
+            audio=asked.audio,
             media=media,
             source=asked.source,
-            token=f"{job.id}-{attempt.number}",
+            token=_token(job, attempt),
         )
         return adapter.video_create(request, place.target)
 
@@ -205,3 +227,13 @@ class Submitting:
             finally:
                 file.close()
         return media
+
+
+def _token(job: Job, attempt: Attempt) -> str:
+    return f"{job.id}-{attempt.number}"
+
+
+def _warnings(request: HttpRequest, provider: str) -> list[str]:
+    """What became of fields that the provider does not have."""
+    folded = [f"`{name}` was written into the prompt for {provider}" for name in request.folded]
+    return folded + [f"`{name}` could not be passed on to {provider}" for name in request.dropped]

@@ -17,17 +17,19 @@ from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import ask_of
-from gateway.service.video_submit import Tools
+from gateway.service.video_submit import RECALLED, Tools
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import OverLimitError
 from gateway.store.media_rows import MediaRow
-from providers.adapter import VideoAdapter
+from providers.adapter import VideoAdapter, VideoInline
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, Json, VideoUpdate
 
 MAX_VIDEO = 4 * 1024**3
 MAX_THUMBNAIL = 8 * 1024**2
 _NO_PROVIDER_PAUSE = 2.0
+_FEW_FRAMES = 0.2
+"""Seconds by which a video may be longer than what was asked for and billed, as 5.04 for 5."""
 _THUMBNAILS: Mapping[str, str] = {"openai": "?variant=thumbnail"}
 """What turns a dialect's content URL into that of a still picture (VIDEO_WIRE 1.5); most have none."""
 
@@ -62,8 +64,7 @@ class Watching:
             await moves.go(replace(job, due_at=self._later(job, _NO_PROVIDER_PAUSE)), "progress")
             return None
         try:
-            request = hold.adapter.video_poll(hold.operation, hold.place.target)
-            update = hold.adapter.video_update(await call(self._tools.upstream, request, hold.place.timeouts))
+            update = await self._ask(hold)
         except ProviderError as error:
             wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
             await moves.go(replace(job, tries=job.tries + 1, due_at=self._later(job, wait)), "progress")
@@ -78,7 +79,7 @@ class Watching:
         error: ProviderError | None = None
         if hold is not None:
             try:
-                files = await self._files(hold)
+                files = await self._files(await self._fresh(hold) if job.tries else hold)
             except ProviderError as failed:
                 error = failed
             else:
@@ -90,6 +91,28 @@ class Watching:
         due = self._moves.clock.now() + rules.pause(tries)
         await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
         return None
+
+    async def _ask(self, hold: _Hold) -> VideoUpdate:
+        """What the provider says, in as many places as it says it. Raises ProviderError."""
+        update = await self._asked(hold, hold.operation)
+        if update.follow and update.operation is not None:
+            update = await self._asked(hold, update.operation)
+        return update
+
+    async def _asked(self, hold: _Hold, operation: Json) -> VideoUpdate:
+        request = hold.adapter.video_poll(operation, hold.place.target)
+        response = await call(self._tools.upstream, request, hold.place.timeouts)
+        update = hold.adapter.video_update(response)
+        if update.operation is None:
+            return update
+        return replace(update, operation={**operation, **update.operation})
+
+    async def _fresh(self, hold: _Hold) -> _Hold:
+        """The same operation with the file's present link: those that providers give out run out."""
+        update = await self._ask(hold)
+        if update.state != "completed" or update.operation is None:
+            return hold
+        return _Hold(hold.attempt, update.operation, hold.place, hold.adapter)
 
     def _later(self, job: Job, wait: float) -> float:
         """When to look again: after a wait, but not later than the deadline."""
@@ -107,7 +130,7 @@ class Watching:
     async def _told(self, job: Job, hold: _Hold, update: VideoUpdate) -> None:
         now = self._moves.clock.now()
         attempt = hold.attempt
-        if update.operation is not None:
+        if update.operation not in (None, attempt.operation):
             attempt = replace(attempt, operation=update.operation)
         age = now - attempt.started_at
         if update.state == "completed":
@@ -115,6 +138,8 @@ class Watching:
         if update.state == "failed":
             return await self._failed(job, attempt, update)
         if update.state == "gone" and (age >= self._moves.figures.gone_grace or job.deleted_at):
+            if attempt.operation and attempt.operation.get(RECALLED):
+                return await self._unsure(job, attempt)
             return await self._lost(job, attempt, rules.JOB_LOST)
         if job.deleted_at is not None and await self._cancel(hold):
             return await self._moves.fail(
@@ -128,9 +153,10 @@ class Watching:
 
     async def _rendered(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         output = msgspec.to_builtins(update.output) if update.output else {}
-        told = update.output.seconds if update.output else None
-        seconds = told or ask_of(job).seconds or 0.0
-        attempt = replace(attempt, cost=cost(attempt.price, seconds))
+        told, asked = update.output.seconds if update.output else None, ask_of(job).seconds
+        seconds = told or asked or 0.0
+        billed = asked if asked and abs(asked - seconds) < _FEW_FRAMES else seconds
+        attempt = replace(attempt, cost=cost(attempt.price, billed) if update.cost is None else update.cost)
         job = replace(job, tries=0, output={**output, "seconds": seconds})
         if job.deleted_at is not None:
             return await self._charge_and_cancel(job, attempt)
@@ -139,9 +165,11 @@ class Watching:
 
     async def _failed(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         code = update.code or ("invalid_request" if update.blamed else "provider_error")
-        if update.blamed or job.deleted_at is not None:
+        attempt = replace(attempt, cost=update.cost)
+        if update.blamed or code == "cancelled" or job.deleted_at is not None:
             ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
-            return await self._moves.fail(job, code, ended, message=update.message if update.blamed else "")
+            message = update.message if update.blamed else ""
+            return await self._moves.fail(replace(job, cost=update.cost), code, ended, message=message)
         return await self._lost(job, attempt, code)
 
     async def _lost(self, job: Job, attempt: Attempt, code: str) -> None:
@@ -151,6 +179,12 @@ class Watching:
         if code == rules.JOB_LOST:
             ended = replace(ended, retry_at=rules.ask_again_after_loss(job.attempts, now))
         await self._moves.go(replace(job, tries=0, due_at=now), "lost", ended)
+
+    async def _unsure(self, job: Job, attempt: Attempt) -> None:
+        """The provider says that it was asked before, but does not find it: nobody is asked again."""
+        code = "submit_uncertain"
+        ended = replace(attempt, ended_at=self._moves.clock.now(), error_code=code)
+        await self._moves.fail(job, code, ended)
 
     async def _cancel(self, hold: _Hold) -> bool:
         """Stop the operation, where the dialect can; whether it is stopped for certain."""
@@ -170,9 +204,11 @@ class Watching:
         await self._moves.fail(_charged(job, attempt), "cancelled", ended)
 
     async def _files(self, hold: _Hold) -> list[MediaRow]:
-        source = Source(self._tools.upstream, hold.adapter, hold.place.timeouts)
+        tools, place = self._tools, hold.place
+        source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
         request = hold.adapter.video_content(hold.operation, hold.place.target)
-        video = await self._stored(source, request, "video")
+        inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
+        video = await self._stored(source, request, "video", inline)
         thumbnail = _THUMBNAILS.get(hold.attempt.dialect)
         if thumbnail is None:
             return [video]
@@ -182,11 +218,16 @@ class Watching:
         except ProviderError:
             return [video]  # nice to have; not worth a delay
 
-    async def _stored(self, source: Source, request: HttpRequest, role: str) -> MediaRow:
+    async def _stored(
+        self, source: Source, request: HttpRequest, role: str, inline: VideoInline | None = None
+    ) -> MediaRow:
         limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_THUMBNAIL, PICTURES)
         try:
             async with self._tools.media.draft(limit) as draft:
-                await source.fetch(request, draft)
+                if inline is None:
+                    await source.fetch(request, draft)
+                else:
+                    await source.unpack(request, draft, inline.video_bytes)
                 mime = media_type(draft.head)
                 if mime not in allowed:
                     raise ProviderError(ErrorKind.PROTOCOL, f"What came is not a {role}.")

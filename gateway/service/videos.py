@@ -70,7 +70,7 @@ class Videos:
             return known
         snapshot = self._parts.snapshot()
         route = choose_route(snapshot, caller, wish.ask.model)
-        ask = complete(snapshot, route, caller, wish.ask)
+        ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 
     async def remix(self, caller: Caller, job: str, prompt: str, origin: Origin) -> Job:
@@ -167,12 +167,12 @@ class Videos:
     ) -> Job:
         """Reserve, write down, and give back what was reserved if somebody was faster."""
         parts, lease = self._parts, f"video_{ulid(self._parts.clock.now())}"
-        ask = wanted(wish.ask)
+        ask = wanted(wish.ask, parts.clock.now())
         try:
             held = await parts.admission.admit(
                 caller,
                 video_ms=round(ask.seconds * 1000),
-                nano_dollars=video.dearest(video.eligible(route, ask), ask.seconds),
+                nano_dollars=video.dearest(video.eligible(route, ask), ask),
                 lease=lease,
             )
         except GatewayError:

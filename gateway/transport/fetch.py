@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import httpx2
+from msgspec.structs import replace
 
 from gateway.transport.answer import Answer
 from gateway.transport.connection import Connection
@@ -42,9 +43,9 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(timeout):
-                origin = check_url(url, allow_networks=allow_networks)
-                addresses = await self._public_addresses(origin, allow_networks)
-                return await self._get(url, origin, addresses, limit)
+                request = HttpRequest(method="GET", url=url, headers={"accept": "*/*"})
+                answer = await self.open(request, allow_networks=allow_networks)
+                return await _read(answer, limit)
         except TimeoutError as error:
             failure = refused(f"it took longer than {timeout:g} seconds")
             failure.param = param
@@ -52,6 +53,23 @@ class Fetcher:
         except ProviderError as error:
             error.param = param
             raise
+
+    async def open(self, request: HttpRequest, *, allow_networks: Sequence[str] = ()) -> Answer:
+        """The answer to a GET of an https link, its body still to come; the caller closes it.
+
+        Takes as long as it takes. Raises INVALID_REQUEST as `fetch` does.
+        """
+        origin = check_url(request.url, allow_networks=allow_networks)
+        addresses = await self._public_addresses(origin, allow_networks)
+        plain = str(httpx2.URL(request.url).copy_with(host=origin.host))
+        _, head = encode(replace(request, url=plain))
+        try:
+            connection = await self._dialer.open(origin, addresses, Connection.abort)
+            return await connection.ask(head, b"", math.inf, math.inf)
+        except OSError as error:
+            raise refused("its host did not answer") from error
+        except ProviderError as error:
+            raise _broken(error) from error
 
     async def _public_addresses(self, origin: Origin, allow_networks: Sequence[str]) -> Sequence[Address]:
         try:
@@ -62,26 +80,21 @@ class Fetcher:
             raise refused("its host does not lead to the public internet")
         return addresses
 
-    async def _get(
-        self, url: str, origin: Origin, addresses: Sequence[Address], limit: int
-    ) -> tuple[str, bytes]:
-        plain = str(httpx2.URL(url).copy_with(host=origin.host))
-        _, head = encode(HttpRequest(method="GET", url=plain, headers={"accept": "*/*"}))
-        answer = None
-        try:
-            connection = await self._dialer.open(origin, addresses, Connection.abort)
-            answer = await connection.ask(head, b"", math.inf, math.inf)
-            _accept(answer.status)
-            return answer.headers.get("content-type", ""), await _body(answer, limit)
-        except OSError as error:
-            raise refused("its host did not answer") from error
-        except ProviderError as error:
-            if error.kind is ErrorKind.INVALID_REQUEST:
-                raise
-            raise refused("its host broke off or did not answer in HTTP") from error
-        finally:
-            if answer is not None:
-                answer.close()
+
+async def _read(answer: Answer, limit: int) -> tuple[str, bytes]:
+    try:
+        _accept(answer.status)
+        return answer.headers.get("content-type", ""), await _body(answer, limit)
+    except ProviderError as error:
+        raise _broken(error) from error
+    finally:
+        answer.close()
+
+
+def _broken(error: ProviderError) -> ProviderError:
+    if error.kind is ErrorKind.INVALID_REQUEST:
+        return error
+    return refused("its host broke off or did not answer in HTTP")
 
 
 def _accept(status: int) -> None:

@@ -107,6 +107,7 @@ def _generate(request: VideoRequest, target: Target) -> HttpRequest:
         "negative_prompt": request.negative_prompt,
         "style_preset": request.style_preset,
         "camera_movement": request.camera_movement,
+        "audio": request.audio,
     }
     reference = _reference(request)
     if reference is not None and reference.url:

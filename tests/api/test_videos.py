@@ -147,6 +147,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"size": 720}, "size", "invalid_value"),
     ({"seed": 1.5}, "seed", "invalid_value"),
     ({"n": 2}, "n", "invalid_value"),
+    ({"audio": "loud"}, "audio", "invalid_value"),
+    ({"on_unsupported": "explode"}, "on_unsupported", "invalid_value"),
     ({"model": "sora-9"}, "model", "model_not_found"),
     ({"callback_url": "https://x.example"}, "callback_url", "unsupported_parameter"),
     ({"input_reference": "https://x.example/a.png"}, "input_reference", "invalid_type"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from gateway.config.catalogue import Catalogue, PriceRow, Vendor
+from gateway.config.catalogue import Catalogue, PriceRow, Vendor, VideoFace, VideoRow
 from gateway.config.compile import Source, compile_config
 from gateway.config.problems import ConfigError
 from gateway.config.snapshot import Snapshot
@@ -25,12 +25,19 @@ VENDORS = Catalogue(
         "beta": Vendor(
             name="Beta", dialect="anthropic", base_url="https://{region}.beta.example", key=("BETA_KEY",)
         ),
+        "both": Vendor(
+            name="Both",
+            dialect="openai",
+            base_url="https://both.example/v1",
+            key=("BOTH_KEY",),
+            video=VideoFace(dialect="openai", base_url="https://both.example/video"),
+        ),
         "home": Vendor(name="Home", dialect="openai", base_url="http://localhost:8000/v1"),
     },
     rules={
         "openai": [{"prefix": "big", "context_window": 900_000, "max_output": 5000}],
-        "video/openai": [{"prefix": "film", "seconds": [4, 8], "sizes": ["1280x720"]}],
     },
+    video={"openai": [VideoRow(model="film", seconds=[4, 8], sizes=["1280x720"])]},
     prices={
         "alpha": {
             "big-1": PriceRow(input=2.5, output=10, cached=0.25, source="a list", date="2026-11-20"),

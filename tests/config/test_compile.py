@@ -1,8 +1,9 @@
 import hashlib
 
 import pytest
+from msgspec.structs import replace
 
-from gateway.config.catalogue import catalogue, data_file
+from gateway.config.catalogue import VideoRow, catalogue, data_file
 from gateway.config.compile import Source, compile_config
 from gateway.config.snapshot import (
     MADE_ROUTES,
@@ -13,10 +14,9 @@ from gateway.config.snapshot import (
     Retries,
     Snapshot,
     Timeouts,
-    VideoLimits,
 )
-from providers.types import Quirks, Secret
-from tests.config.samples import NOW, compiled, problems
+from providers.types import Quirks, Secret, VideoLimits
+from tests.config.samples import NOW, VENDORS, compiled, problems
 
 ALPHA = "providers: {alpha: {key: env:K}}\n"
 
@@ -187,11 +187,44 @@ models:
         (900_000, 5000),
         (900_000, 7),
     ]
-    assert [one.video for one in routes["v"].targets] == [
+    assert [one.target.video for one in routes["v"].targets] == [
         VideoLimits(seconds=[4, 8], sizes=["1280x720"]),
         VideoLimits(seconds=[5], sizes=["1280x720"], inputs=[]),
     ]
     assert [one.price for one in routes["v"].targets] == [Price(per_second=125_000_000), None]
+
+
+def test_a_vendor_may_be_called_for_chat_and_for_video_with_one_key() -> None:
+    text = """
+models:
+  v: {kind: video, targets: [{provider: both, model: film}]}
+  c: {targets: [{provider: both, model: words}]}
+"""
+    snapshot = compiled(text, {"BOTH_KEY": "k"})
+    [film], [words] = snapshot.routes["v"].targets, snapshot.routes["c"].targets
+    assert (film.id, film.target.base_url) == ("both/film", "https://both.example/video")
+    assert words.target.base_url == "https://both.example/v1"
+    assert film.target.credential == words.target.credential == Secret("k")
+    made = snapshot.resolve("both/another-film", "video")
+    assert made is not None
+    assert made.targets[0].target.base_url == "https://both.example/video"
+    alone = "providers: {both: {kind: video, key: env:K}}" + text.partition("  c:")[0]
+    listed = compiled(alone, {"K": "k"}).routes["v"].targets[0]
+    assert listed.target.base_url == "https://both.example/video"
+    moved = "providers: {both: {base_url: https://own.example/v1, key: env:K}}" + text
+    assert 'provider "both" is for chat' in problems(moved, {"K": "k"})[0]
+
+
+@pytest.mark.parametrize(("day", "said"), [("2026-12-15", "will be"), ("2026-11-17", "has been")])
+def test_a_model_that_is_shut_down_is_warned_of(day: str, said: str) -> None:
+    rows = [VideoRow(model="film-1", retires_at=day), VideoRow(model="film-2", retires_at="2027-06-01")]
+    data = replace(VENDORS, video={"openai": rows})
+    text = """
+providers: {up: {dialect: openai, kind: video, base_url: https://up.example/v1}}
+models: {v: {kind: video, targets: [{provider: up, model: film-1}, {provider: up, model: film-2}]}}
+"""
+    snapshot = compile_config(Source(text, "f", {}, NOW), data)
+    assert snapshot.warnings == [f'model "v": up/film-1 {said} shut down by its provider on {day}']
 
 
 def test_limits_may_be_named_or_written_with_the_key() -> None:
@@ -276,3 +309,17 @@ def test_what_streams_of_text_may_be_told_is_refused_elsewhere(model: str, place
     (problem,) = problems(ALPHA + f"models: {{m: {model}}}", {"K": "k"})
     assert f"models.m.{place}" in problem
     assert "is for models of kind chat; this one is embedding" in problem
+
+
+def test_a_model_of_fal_needs_the_names_of_its_input() -> None:
+    text = """
+providers: {fal: {dialect: fal, kind: video, base_url: https://queue.fal.run, key: env:K}}
+models: {v: {kind: video, targets: [{provider: fal, model: acme/film}]}}
+"""
+    [problem] = problems(text, {"K": "k"})
+    assert "models.v.targets[0].input_names" in problem
+    assert "acme/film" in problem
+    named = text.replace("acme/film", "acme/film, input_names: {prompt: text, seed: seed}")
+    [one] = compiled(named, {"K": "k"}).routes["v"].targets
+    assert one.target.video.wire == {"input": {"prompt": "text", "seed": "seed"}}
+    assert (one.target.video.fields, one.target.video.audio) == (["seed"], "never")

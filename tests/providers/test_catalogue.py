@@ -14,6 +14,7 @@ from providers.chat import CHAT
 from providers.chat.anthropic_rules import Rules
 from providers.quirks import EFFORTS, rules_for
 from providers.types import Quirks
+from providers.video import VIDEO
 
 CONFIG = Path(__file__).parents[2] / "config"
 VENDORS: dict[str, Any] = yaml.safe_load((CONFIG / "providers.yaml").read_text())
@@ -38,14 +39,18 @@ class Row(Struct, forbid_unknown_fields=True):
     dialect: str
     base_url: str
     key: list[str] = []
+    kind: str = "chat"
     quirks: dict[str, Any] = {}
+    video: dict[str, str] = {}
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_vendor_rows(vendor: str) -> None:
     row = msgspec.convert(VENDORS[vendor], Row)
     assert re.fullmatch(r"[a-z0-9_]+", vendor)
-    assert row.dialect in CHAT
+    assert row.dialect in (VIDEO if row.kind == "video" else CHAT)
+    assert not row.video or row.kind == "chat"
+    assert row.video.get("dialect", "openai") in VIDEO
     assert not row.base_url.endswith("/")
     assert (
         urlsplit(row.base_url).scheme in ("https", "scripted")

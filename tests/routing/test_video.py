@@ -15,26 +15,39 @@ from gateway.config.snapshot import (
     Route,
     RouteTarget,
     Timeouts,
-    VideoLimits,
 )
-from gateway.routing.video import Wanted, cost, dearest, eligible, fill, mismatch, order
-from providers.types import Target
+from gateway.routing.video import LAST_DAY, Wanted, cost, dearest, eligible, fill, mismatch, order, rate
+from providers.types import Target, VideoLimits
+from providers.video.fields import Words
 
 
 def target(name: str, price: float | None = 0.1, **limits: Any) -> RouteTarget:
     return RouteTarget(
         id=f"{name}/m",
-        target=Target(provider=name, dialect="openai", base_url="http://127.0.0.1:1/v1", model="m"),
+        target=Target(
+            provider=name, dialect="openai", base_url="http://127.0.0.1:1/v1", model="m",
+            video=VideoLimits(**limits),
+        ),
         price=None if price is None else Price(per_second=round(price * NANO)),
         timeouts=Timeouts(),
         health=HealthRule(),
-        video=VideoLimits(**limits) if limits else None,
-    )
+    )  # fmt: skip
 
 
 def route(*targets: RouteTarget, policy: str = "in_order") -> Route:
     return Route(
         model="sora-2", kind="video", policy=policy, targets=targets, retries=Retries(), timeouts=Timeouts()
+    )
+
+
+def limited(limits: list[VideoLimits]) -> Route:
+    """A route with one target for each of these."""
+    one = target("t")
+    return route(
+        *(
+            replace(one, id=f"t{number}/m", target=replace(one.target, video=each))
+            for number, each in enumerate(limits)
+        )
     )
 
 
@@ -55,19 +68,19 @@ LIMITS = st.builds(
 
 
 @given(
-    st.lists(LIMITS | st.none(), min_size=1, max_size=4),
+    st.lists(LIMITS, min_size=1, max_size=4),
     SECONDS,
     st.sampled_from(["1280x720", "720x1280", "64x64"]),
     st.booleans(),
 )
 def test_what_is_eligible_can_do_it_and_what_is_not_is_explained(
-    limits: list[VideoLimits | None], seconds: float, size: str, picture: bool
+    limits: list[VideoLimits], seconds: float, size: str, picture: bool
 ) -> None:
-    made = route(*(replace(target("t"), id=f"t{number}/m", video=one) for number, one in enumerate(limits)))
+    made = limited(limits)
     wanted = Wanted(seconds=seconds, size=size, inputs=("first_frame",) if picture else ())
     able = eligible(made, wanted)
     for one in able:
-        can = one.video or VideoLimits()
+        can = one.target.video
         assert can.seconds is None or seconds in can.seconds
         assert (can.min_seconds or 0) <= seconds <= (can.max_seconds or seconds)
         assert can.sizes is None or size in can.sizes
@@ -121,9 +134,10 @@ def test_money_is_whole_rounded_up_and_unknown_is_not_free() -> None:
     assert cost(100_000_001, 4.5) == 450_000_005
     assert cost(3, 0.1) == 1
     assert cost(None, 4) is None
-    assert dearest([target("a", 0.1), target("b", 0.3)], 10) == 3 * NANO
-    assert dearest([target("a", 0.1), target("b", None)], 10) is None
-    assert dearest([], 10) is None
+    ten = replace(USUAL, seconds=10.0)
+    assert dearest([target("a", 0.1), target("b", 0.3)], ten) == 3 * NANO
+    assert dearest([target("a", 0.1), target("b", None)], ten) is None
+    assert dearest([], ten) is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +172,7 @@ def test_what_was_said_stays_and_the_rest_is_chosen_to_go_with_it() -> None:
 
 @given(st.lists(LIMITS, min_size=1, max_size=3))
 def test_saying_nothing_always_works(limits: list[VideoLimits]) -> None:
-    made = route(*(replace(target("a"), id=f"t{number}/m", video=one) for number, one in enumerate(limits)))
+    made = limited(limits)
     possible = [one for one in limits if one.seconds is None or fits_itself(one)]
     seconds, size = fill(made, None, None, USUAL)
     assert eligible(made, Wanted(seconds=seconds, size=size)) or not possible
@@ -168,3 +182,72 @@ def fits_itself(limits: VideoLimits) -> bool:
     """Whether the shortest of the listed lengths lies within the bounds given beside them."""
     shortest = min(limits.seconds or [0.0])
     return (limits.min_seconds or 0.0) <= shortest <= (limits.max_seconds or shortest)
+
+
+RATIOS = {"720p": ("16:9", "9:16"), "1080p": ("16:9",)}
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked", "field", "allowed"),
+    [
+        ({"ratios": RATIOS}, {"size": "960x720"}, "size", "1280x720, 720x1280, 1920x1080"),
+        ({"ratios": RATIOS}, {"size": "1024x1792"}, "size", "1280x720, 720x1280, 1920x1080"),
+        ({"needs": ("first_frame",), "inputs": ("first_frame",)}, {}, "inputs", "first_frame"),
+        ({"links": False}, {"inputs": ("first_frame",), "linked": True}, "links", "data: URI"),
+        ({"uploads": False}, {"inputs": ("first_frame",), "uploaded": True}, "links", "an https:// link"),
+        ({"audio": "never"}, {"audio": True}, "audio", "false"),
+        ({"audio": "always"}, {"audio": False, "strict": True}, "audio", "true"),
+        ({"max_prompt": 6}, {"words": Words(prompt="A kites")}, "prompt", "at most 6 characters"),
+        (
+            {"max_prompt": 20, "fields": ()},
+            {"words": Words(prompt="A kite", style_preset="a very long style")},
+            "prompt",
+            "at most 20",
+        ),
+        ({"fields": ("seed",)}, {"words": Words(prompt="p", style_preset="noir"), "strict": True}, "fields", "seed"),
+        ({"fields": ()}, {"seed": True, "strict": True}, "fields", "none"),
+        ({"retires_at": 1000.0 + LAST_DAY}, {"now": 1000.0}, "model", ""),
+    ],
+)  # fmt: skip
+def test_who_cannot_do_it_is_not_asked_and_the_reason_is_told(
+    limits: dict[str, Any], asked: dict[str, Any], field: str, allowed: str
+) -> None:
+    wanted = replace(USUAL, **asked)
+    cannot, can = target("cannot", **limits), target("can")
+    assert names(eligible(route(cannot, can), wanted)) == ["can"]
+    found = mismatch(route(cannot), wanted)
+    assert found.field == field
+    assert allowed in found.allowed
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked"),
+    [
+        ({"ratios": RATIOS}, {"size": "1280x704"}),
+        ({"ratios": RATIOS}, {"size": "1024x576"}),
+        ({"ratios": RATIOS, "image_ratios": {"720p": ("1:1",)}}, {"size": "720x720", "inputs": ("first_frame",)}),
+        ({"audio": "always"}, {"audio": False}),
+        ({"audio": "switch"}, {"audio": False, "strict": True}),
+        ({"fields": ()}, {"seed": True, "words": Words(prompt="p", negative_prompt="blur")}),
+        ({"fields": ("seed",), "max_prompt": 1000}, {"seed": True, "words": Words(prompt="p"), "strict": True}),
+        ({"retires_at": 1000.0 + LAST_DAY}, {"now": 999.0}),
+    ],
+)  # fmt: skip
+def test_what_can_be_told_in_words_or_nearly_fits_is_no_hindrance(
+    limits: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    assert eligible(route(target("a", **limits)), replace(USUAL, **asked))
+
+
+def test_sound_and_larger_sizes_cost_what_they_cost() -> None:
+    price = Price(tiers={"720p": 126, "1080p": 168}, silent={"720p": 84})
+    one = replace(target("a"), price=price)
+    assert rate(one, USUAL) == 126
+    assert rate(one, replace(USUAL, audio=False)) == 84
+    assert rate(one, replace(USUAL, audio=False, size="1920x1080")) == 168
+    assert rate(one, replace(USUAL, size="3840x2160")) is None
+    assert not eligible(route(one), replace(USUAL, size="3840x2160", priced=True))
+    cheap = replace(target("b"), id="b/m", price=Price(per_second=100))
+    quiet = replace(USUAL, audio=False)
+    assert names(order(route(one, cheap, policy="cheapest"), USUAL, lambda: 0.5)) == ["b", "a"]
+    assert names(order(route(one, cheap, policy="cheapest"), quiet, lambda: 0.5)) == ["a", "b"]

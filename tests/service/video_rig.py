@@ -1,11 +1,14 @@
 """Puts the video stories together on a database, with the real transport and providers of the test's own."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import (
@@ -18,7 +21,6 @@ from gateway.config.snapshot import (
     RouteTarget,
     Snapshot,
     Timeouts,
-    VideoLimits,
 )
 from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
@@ -31,8 +33,10 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
-from providers.types import Target
-from providers.video import VIDEO, VIDEO_CANCEL
+from gateway.transport.dial import Dialer
+from gateway.transport.fetch import Fetcher
+from providers.types import Target, VideoLimits
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -47,12 +51,11 @@ def target(
         id=f"{name}/{model}",
         target=Target(
             provider=name, dialect="openai", base_url=f"{url}/v1", model=model,
-            rules={"idempotent_submit": True} if repeats else {},
+            video=VideoLimits(idempotent_submit=repeats, **limits),
         ),
         price=None if price is None else Price(per_second=round(price * NANO)),
         timeouts=QUICK,
         health=HealthRule(),
-        video=VideoLimits(**limits) if limits else None,
     )  # fmt: skip
 
 
@@ -105,6 +108,17 @@ class Notes(Observe):
 
 
 @dataclass
+class Hasty:
+    """A clock that can be put forward; leases of a rig that uses it must be long."""
+
+    ahead: float = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(now=lambda: time.time() + self.ahead)
+
+
+@dataclass
 class Rig:
     """The stories, and what they stand on."""
 
@@ -136,6 +150,17 @@ class Rig:
         """The job, once it is completed or failed."""
         return await self.until(job, lambda one: one.state in ("completed", "failed"), seconds)
 
+    async def hurry(self, job: Job, clock: "Hasty") -> Job:
+        """The job once it is done with, with pauses that pass at once."""
+
+        def done(found: Job) -> bool:
+            if found.phase != "done":
+                clock.ahead += 1.0
+                self.runner.wake()
+            return found.phase == "done"
+
+        return await self.until(job, done)
+
     async def rows(self, sql: str) -> Sequence[Any]:
         """What the database itself says."""
         async with self.parts.database.read() as transaction:
@@ -155,6 +180,7 @@ async def rig(
     url: str = "",
     running: bool = True,
     clock: Clock = SYSTEM,
+    fetcher: Fetcher | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
@@ -168,6 +194,8 @@ async def rig(
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)
+    if fetcher is not None:
+        tools = replace(tools, fetcher=fetcher)
     runner = Runner(parts, tools)
     task = asyncio.create_task(runner.run()) if running else None
     try:
@@ -183,6 +211,6 @@ async def rig(
 def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] = VIDEO) -> Tools:
     """The tools of a runner with dice that always show the same."""
     return Tools(
-        upstream=upstream, adapters=adapters, cancels=VIDEO_CANCEL, snapshot=parts.snapshot, media=parts.media,
-        dice=lambda: 0.5,
+        upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
+        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
     )  # fmt: skip

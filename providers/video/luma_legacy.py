@@ -1,0 +1,119 @@
+"""Luma's older Dream Machine API. The operation is `{"id": ...}`, and `url` once there is a file.
+
+Pictures must be links: it takes no bytes. Why it failed is told in words alone. Source: VIDEO_WIRE 3.5,
+2026-11-20.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from providers.auth import bearer
+from providers.errors import ProviderError
+from providers.reading import public_text, read_error
+from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate, encode
+from providers.video.answers import file_at, gone, moderated, no_file, read
+from providers.video.fields import fit
+
+_STATES: Mapping[str, str] = {
+    "queued": "queued",
+    "dreaming": "in_progress",
+    "completed": "completed",
+    "failed": "failed",
+}
+_FRAMES: Mapping[str, str] = {"first_frame": "frame0", "last_frame": "frame1"}
+_MODERATION = ("moderation", "moderated")
+"""Words of a `failure_reason` that say so; there is no code."""
+
+
+class _Assets(Struct):
+    video: str | None = None
+
+
+class _Generation(Struct):
+    id: str
+    state: str | None = None
+    assets: _Assets | None = None
+    failure_reason: str | None = None
+
+
+_generation = msgspec.json.Decoder(_Generation)
+
+
+def video_create(request: VideoRequest, target: Target) -> HttpRequest:
+    """From text, or from and to a picture."""
+    fitted = fit(request, target)
+    asked, shape = fitted.request, fitted.shape
+    frames = {
+        frame: {"type": "image", "url": media.url}
+        for role, frame in _FRAMES.items()
+        if (media := fitted.media(role)) is not None
+    }
+    body = {
+        "model": target.model,
+        "prompt": asked.prompt,
+        "aspect_ratio": shape.ratio if shape else None,
+        "duration": None if asked.seconds is None else f"{asked.seconds:g}s",
+        "resolution": shape.tier if shape else None,
+        "keyframes": frames or None,
+    }
+    return HttpRequest(
+        method="POST",
+        url=f"{target.base_url}/generations/video",
+        headers={"content-type": "application/json", **_headers(target)},
+        body=encode({name: value for name, value in body.items() if value is not None}),
+        folded=fitted.folded,
+        dropped=fitted.dropped,
+    )
+
+
+def video_created(response: HttpResponse) -> VideoUpdate:
+    """The id of the accepted generation."""
+    return VideoUpdate(state="queued", operation={"id": read(_generation, response).id})
+
+
+def video_poll(operation: Json, target: Target) -> HttpRequest:
+    """GET the generation."""
+    return HttpRequest(method="GET", url=_url(operation, target), headers=_headers(target))
+
+
+def video_update(response: HttpResponse) -> VideoUpdate:
+    """What the generation says; a 404 is `gone`."""
+    if response.status == 404:
+        return gone()
+    if response.status >= 300:
+        raise error(response)
+    found = read(_generation, response)
+    state = _STATES.get(found.state or "", "in_progress")
+    if state == "failed":
+        return _failed(public_text(found.failure_reason or ""))
+    if state != "completed":
+        return VideoUpdate(state=state)
+    url = found.assets.video if found.assets else None
+    return VideoUpdate(state="completed", progress=100, operation={"url": url}) if url else no_file()
+
+
+def video_content(operation: Json, target: Target) -> HttpRequest:
+    """GET the file where the generation says it is."""
+    return file_at(operation["url"], target, _headers(target))
+
+
+def error(response: HttpResponse) -> ProviderError:
+    """What an answer with a status of 300 or above means."""
+    return read_error(response)
+
+
+def _failed(reason: str) -> VideoUpdate:
+    if any(word in reason.lower() for word in _MODERATION):
+        return moderated(reason)
+    return VideoUpdate(state="failed", code="provider_error", message=reason or "Luma gave the video up.")
+
+
+def _url(operation: Json, target: Target) -> str:
+    return f"{target.base_url}/generations/{quote(operation['id'], safe='')}"
+
+
+def _headers(target: Target) -> dict[str, str]:
+    return {**bearer(target), **target.headers}
