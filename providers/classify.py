@@ -2,7 +2,8 @@
 
 Theory of operation (CHAT_WIRE 2.9, 2026-11-20). From what cannot mislead to what can:
 
-1. the dialect's own codes: a number such as 1302 means something to one provider only;
+1. the dialect's own codes: a number such as 1302 means something to one provider only; a code may carry
+   details behind a dot (`Throttling.RateQuota`), the whole of it is asked first;
 2. structure: a list of moderation reasons, a quota that is counted per day;
 3. codes and types that mean the same everywhere, and google.rpc status names;
 4. words of the message, only where a request status or the lack of any code leaves nothing better: bodies
@@ -157,8 +158,9 @@ def kind_of(facts: Facts, status: int, kinds: Mapping[str, ErrorKind]) -> ErrorK
     """The kind of failure these facts tell of; `kinds` maps the dialect's own codes and types, lower case."""
     names = [name.lower() for name in (facts.inner, facts.code, facts.type, facts.reason) if name]
     for name in names:
-        if name in kinds:
-            return kinds[name]
+        kind = kinds.get(name) or kinds.get(name.partition(".")[0])
+        if kind is not None:
+            return kind
     if facts.flagged:
         return _POLICY
     if facts.daily:

@@ -10,10 +10,19 @@ from providers.video import (
     kling_classic,
     luma,
     luma_legacy,
+    minimax,
+    minimax_v1,
     openai,
+    openrouter,
     replicate,
     runway,
+    seedance,
+    sglang,
+    together,
     veo,
+    vllm_omni,
+    wan,
+    xai,
 )
 
 VIDEO: Mapping[str, VideoAdapter] = {
@@ -23,17 +32,30 @@ VIDEO: Mapping[str, VideoAdapter] = {
     "kling_classic": kling_classic,
     "luma": luma,
     "luma_legacy": luma_legacy,
+    "minimax": minimax,
+    "minimax_v1": minimax_v1,
     "openai": openai,
+    "openrouter": openrouter,
     "replicate": replicate,
     "runway": runway,
+    "seedance": seedance,
+    "sglang": sglang,
+    "together": together,
     "veo": veo,
+    "vllm_omni": vllm_omni,
+    "wan": wan,
+    "xai": xai,
 }
 VIDEO_CANCEL: Mapping[str, VideoCancel] = {
     "fal": fal,
     "gemini_omni": gemini_omni,
+    "minimax": minimax,
     "openai": openai,
     "replicate": replicate,
     "runway": runway,
+    "seedance": seedance,
+    "vllm_omni": vllm_omni,
+    "wan": wan,
 }
 VIDEO_INLINE: Mapping[str, VideoInline] = {"gemini_omni": gemini_omni, "veo": veo}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {"kling": kling}

@@ -1,7 +1,7 @@
-"""Writes a multipart form with one file: the same parts give the same bytes."""
+"""Writes a multipart form, with files or without: the same parts give the same bytes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Raw
@@ -9,14 +9,15 @@ from msgspec import Raw
 from providers.types import Media, encode
 
 
-def form(fields: Mapping[str, Raw], name: str, file: Media) -> tuple[str, bytes]:
-    """Content type and body of a form (RFC 7578): `fields` as text, then the file under `name`.
+def form(fields: Mapping[str, Raw], files: Sequence[tuple[str, Media]] = ()) -> tuple[str, bytes]:
+    """Content type and body of a form (RFC 7578): `fields` as text, then the files under their names.
 
     The boundary is a hash of what it separates, so that no content can hold its own boundary.
     """
     parts = [(f'name="{field}"', _text(raw)) for field, raw in fields.items()]
-    filename = f"{name}.{file.mime.rpartition('/')[2]}"
-    parts.append((f'name="{name}"; filename="{filename}"\r\ncontent-type: {file.mime}', file.data))
+    for name, file in files:
+        filename = f"{name}.{file.mime.rpartition('/')[2]}"
+        parts.append((f'name="{name}"; filename="{filename}"\r\ncontent-type: {file.mime}', file.data))
     boundary = hashlib.sha256(encode(parts)).hexdigest().encode()
     body = b"".join(
         b"--%b\r\ncontent-disposition: form-data; %b\r\n\r\n%b\r\n" % (boundary, head.encode(), content)

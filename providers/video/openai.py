@@ -116,7 +116,7 @@ def _generate(request: VideoRequest, target: Target) -> HttpRequest:
     dropped = quirks.apply(fields, target.quirks)
     kind, body = "application/json", encode(fields)
     if reference is not None and reference.data:
-        kind, body = form(fields, "input_reference", reference)
+        kind, body = form(fields, [("input_reference", reference)])
     return HttpRequest(
         method="POST",
         url=f"{target.base_url}/videos",

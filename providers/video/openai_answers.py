@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from providers.reading import public_text, retry_after
 from providers.types import HttpResponse, VideoOutput, VideoUpdate
+from providers.video.tasks import number, whole
 
 _STATES: Mapping[str, str] = {
     "queued": "queued",
@@ -109,8 +110,8 @@ def _reason(video: Video) -> tuple[str, str]:
 
 
 def _progress(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else min(100, max(0, int(number)))
+    done = whole(value)
+    return None if done is None else min(100, done)
 
 
 def _output(video: Video) -> VideoOutput:
@@ -119,29 +120,15 @@ def _output(video: Video) -> VideoOutput:
     width, _, height = str(video.size).partition("x")
     audio = told.get("has_audio")
     return VideoOutput(
-        width=_whole(told.get("width", width)),
-        height=_whole(told.get("height", height)),
-        fps=_number(told.get("fps", video.fps)),
-        seconds=_number(told.get("seconds", video.duration_s or video.seconds)),
+        width=whole(told.get("width", width)),
+        height=whole(told.get("height", height)),
+        fps=number(told.get("fps", video.fps)),
+        seconds=number(told.get("seconds", video.duration_s or video.seconds)),
         has_audio=audio if isinstance(audio, bool) else None,
     )
 
 
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _number(value: object) -> float | None:
-    """A finite number that is not negative, from a number or its text."""
-    try:
-        number = float(value) if isinstance(value, str | int | float) else -1.0
-    except (ValueError, OverflowError):
-        return None
-    return number if 0 <= number < float("inf") else None
-
-
 def _wait(headers: Mapping[str, str]) -> float | None:
     """`openai-poll-after-ms` (VIDEO_WIRE 1.6), else what `retry-after` says."""
-    poll = _number(headers.get("openai-poll-after-ms"))
+    poll = number(headers.get("openai-poll-after-ms"))
     return poll / 1000 if poll is not None else retry_after(headers)

@@ -22,7 +22,7 @@ MODELS: dict[str, list[dict[str, Any]]] = yaml.safe_load((CONFIG / "models.yaml"
 
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "error"}
 REASONING = {"always", "default_on", "opt_in", "none"}
-LIMITS = {"prefix", "context_window", "max_output"}
+LIMITS = {"prefix", "context_window", "max_output", "prefill"}
 GEMINI = {"levels", "off", "min", "no_thinking", "needs_thought_signature_on_function_calls"}
 KNOWN = {
     "openai": LIMITS | {"reasoning", "efforts", "stop", "cache_breakpoints"},

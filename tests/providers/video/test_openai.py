@@ -1,7 +1,6 @@
 """OpenAI's Videos dialect against the recorded wire, and against what its imitations answer instead."""
 
 import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from multipart import parse_form_data  # type: ignore[import-untyped]  # it has no types
 
 from providers.errors import ErrorKind, ProviderError
 from providers.types import (
-    HttpRequest,
     HttpResponse,
     Media,
     Quirks,
@@ -24,6 +21,7 @@ from providers.types import (
     VideoRequest,
 )
 from providers.video import VIDEO, VIDEO_CANCEL, openai
+from tests.providers.video.recorded import form
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/video/openai"
 TARGET = Target(
@@ -66,18 +64,6 @@ def change(request: VideoRequest = REQUEST, **changes: Any) -> VideoRequest:
     return msgspec.structs.replace(request, **changes)
 
 
-def parsed(request: HttpRequest) -> tuple[dict[str, str], dict[str, tuple[str, str, bytes]]]:
-    """The texts and the files of a form, read by somebody else's parser."""
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "CONTENT_TYPE": request.headers["content-type"],
-        "CONTENT_LENGTH": str(len(request.body)),
-        "wsgi.input": io.BytesIO(request.body),
-    }
-    forms, files = parse_form_data(environ, strict=True)
-    return dict(forms), {name: (part.filename, part.content_type, part.raw) for name, part in files.items()}
-
-
 def test_a_create_without_media_is_json() -> None:
     request = openai.video_create(change(token="attempt-1"), TARGET)
     assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/videos")
@@ -113,7 +99,7 @@ def test_a_picture_is_sent_as_a_file() -> None:
     data = base64.b64decode(file["base64"])
     media = (Media(role="first_frame", mime="image/png", data=data),)
     request = openai.video_create(change(seconds=4, size="720x1280", media=media), TARGET)
-    texts, files = parsed(request)
+    texts, files = form(request)
     assert texts == dict(expected["form"])
     assert files == {"input_reference": ("input_reference.png", "image/png", data)}
 
@@ -128,7 +114,7 @@ def test_any_words_and_bytes_arrive_and_a_retry_sends_the_same_bytes(
 ) -> None:
     asked = change(prompt=prompt, seed=seed, media=(Media(role="first_frame", mime="image/webp", data=data),))
     request = openai.video_create(asked, TARGET)
-    texts, files = parsed(request)
+    texts, files = form(request)
     assert (texts["prompt"], texts.get("seed")) == (prompt, None if seed is None else str(seed))
     assert files["input_reference"][2] == data
     assert openai.video_create(asked, TARGET) == request
@@ -168,7 +154,7 @@ def test_a_servers_quirks_apply_and_lost_parameters_are_told() -> None:
     media = (Media(role="first_frame", mime="image/png", data=b"x"),)
     for changed in (change(seed=1), change(seed=1, media=media)):
         request = openai.video_create(changed, target)
-        fields = parsed(request)[0] if changed.media else json.loads(request.body)
+        fields = form(request)[0] if changed.media else json.loads(request.body)
         assert (request.dropped, "seed" in fields) == (["seed"], False)
         assert (fields["resolution"], int(fields["steps"])) == ("1280x720", 4)
         assert request.headers["x-team"] == "a"
