@@ -26,6 +26,7 @@ from gateway.store.idempotency import IdempotencyKey, Use
 from gateway.store.jobs import Job
 from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
+from providers.video import VIDEO_REMIX
 
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
@@ -83,6 +84,9 @@ class Videos:
                 code="video_not_ready",
                 retry=False,
             )
+        if made.dialect not in VIDEO_REMIX:
+            message = f"`{made.provider}` made the video `{job}` and cannot remix; create a new one instead."
+            raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
             source=made.operation, link=None, inputs=(),

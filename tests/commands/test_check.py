@@ -62,3 +62,17 @@ def test_the_command_exits_as_the_check_ends(file: Path, tmp_path: Path):
     done = command(tmp_path, "check", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 5
+
+
+def test_a_model_that_is_shut_down_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "providers: {vertex: {base_url: https://eu.example/v1, key: env:CANARY}}\n"
+        "models: {sora-2: {kind: video, targets: [{provider: vertex, model: veo-3.1-generate-001}]}}\n"
+    )
+    assert run(path, secrets=False) == 0
+    said = capsys.readouterr().err
+    assert said == (
+        f'{path}: warning: model "sora-2": vertex/veo-3.1-generate-001 has been shut down by its provider on '
+        "2026-11-17\n"
+    )

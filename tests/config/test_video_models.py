@@ -49,6 +49,14 @@ def test_the_longest_beginning_of_a_name_counts() -> None:
     assert data.video_limits("nobody", "film") == VideoLimits()
 
 
+@pytest.mark.parametrize("dialect", ["gemini_omni", "kling", "luma", "runway", "veo"])
+def test_a_model_that_is_not_in_the_table_is_told_no_more_than_all_are(dialect: str) -> None:
+    limits = catalogue().video_limits(dialect, "a-model-of-tomorrow")
+    assert limits.fields is not None
+    assert set(limits.fields) <= {"seed", "negative_prompt"}
+    assert limits.ratios
+
+
 def test_every_price_of_a_video_is_of_a_tier() -> None:
     for rows in catalogue().prices.values():
         for name, row in rows.items():

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from gateway.config.catalogue import catalogue
 from gateway.config.snapshot import RouteTarget
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, NotFound
+from gateway.service.videos import Origin
 from gateway.store.jobs import Job
 from gateway.transport.fetch import Fetcher
 from providers.types import Secret
@@ -74,6 +75,8 @@ async def test_runway_from_wish_to_bytes(tmp_path: Path) -> None:
         assert submit.headers["authorization"] == "Bearer key"
         assert "`negative_prompt` was written into the prompt for runway" in job.warnings
         assert [one.path for one in up.sent("GET")].count("/v1/tasks/task-1") == 3
+        with pytest.raises(InvalidRequest, match="cannot remix"):
+            await r.videos.remix(ANN, job.id, "At night", Origin(route="remix"))
 
 
 async def test_a_link_that_ran_out_is_asked_for_again(tmp_path: Path) -> None:
@@ -153,6 +156,15 @@ async def test_what_the_model_cannot_do_is_refused_before_anything_is_reserved(
         assert refused.value.param == param
         assert says in str(refused.value)
         assert (r.door.held, up.heard) == ({}, [])
+
+
+async def test_a_model_that_was_shut_down_is_not_asked(tmp_path: Path) -> None:
+    async with Scripted({}) as up, rig(
+        tmp_path, snapshot(at("veo", "veo-3.1-generate-001", up)), running=False
+    ) as r:  # fmt: skip
+        with pytest.raises(NotFound) as refused:
+            await r.create(size="1280x720", seconds="8")
+        assert (refused.value.code, refused.value.param) == ("model_unavailable", "model")
 
 
 async def test_a_task_that_kling_heard_of_and_does_not_find_is_not_paid_for_again(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ import base64
 import json
 from typing import Any
 
+import httpx
 import pytest
-from google.genai.types import GenerateVideosOperation
+from google import genai
+from google.genai import types
+from google.genai._gaos.types.interactions.createmodelinteraction import CreateModelInteraction
+from google.oauth2.credentials import Credentials
 from msgspec.structs import replace
 
 from providers.adapter import VideoAdapter, VideoInline
 from providers.errors import ErrorKind, ProviderError
 from providers.types import Media, Secret, Target
 from providers.video import VIDEO_CANCEL, VIDEO_INLINE, gemini_omni, veo
-from tests.providers.video.wire import FIRST, PNG, answer, asked, fixture, response, same, target
+from tests.providers.video.wire import FIRST, PNG, PROMPT, answer, asked, fixture, response, same, target
 
 OMNI = target("gemini", "gemini-omni-1.2-flash", "test-key")
 VEO = replace(
@@ -141,8 +145,47 @@ def test_errors_are_in_googles_form(dialect: VideoAdapter) -> None:
 @pytest.mark.parametrize("name", ["poll_running", "poll_succeeded", "poll_filtered"])
 def test_googles_own_client_reads_an_operation_as_we_do(name: str) -> None:
     recorded = fixture(f"veo_vertex/{name}")["json"]
-    theirs = GenerateVideosOperation.from_api_response(recorded, is_vertex_ai=True)
+    theirs = types.GenerateVideosOperation.from_api_response(recorded, is_vertex_ai=True)
     ours = veo.video_update(response(f"veo_vertex/{name}"))
     assert bool(theirs.done) == (ours.state in ("completed", "failed"))
     given = theirs.response and theirs.response.generated_videos
     assert bool(given) == (ours.state == "completed")
+
+
+def test_googles_own_client_asks_as_we_do() -> None:
+    seen: list[httpx.Request] = []
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=fixture("veo_vertex/submit_response")["json"])
+
+    options = types.HttpOptions(
+        api_version="v1", httpx_client=httpx.Client(transport=httpx.MockTransport(answered))
+    )
+    client = genai.Client(
+        vertexai=True, project="p1", location="us-central1", credentials=Credentials(token="ya29.test"),
+        http_options=options,
+    )  # fmt: skip
+    client.models.generate_videos(
+        model="veo-3.1-lite-generate-001",
+        source=types.GenerateVideosSource(
+            prompt=PROMPT, image=types.Image(image_bytes=PICTURE.data, mime_type="image/png")
+        ),
+        config=types.GenerateVideosConfig(
+            number_of_videos=1, duration_seconds=8, aspect_ratio="16:9", resolution="720p", seed=42,
+            negative_prompt="blur", generate_audio=True, output_gcs_uri="gs://b/out/",
+        ),
+    )  # fmt: skip
+    ours = veo.video_create(asked(seed=42, negative_prompt="blur", audio=True, media=(PICTURE,)), VEO)
+    [theirs] = seen
+    assert (theirs.method, str(theirs.url)) == (ours.method, ours.url)
+    assert json.loads(theirs.content) == json.loads(ours.body)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"seed": 7}, {"media": (PICTURE,)}, {"size": "1080x1920", "seconds": 15.0}]
+)
+def test_an_interaction_is_one_by_googles_own_types(fields: dict[str, Any]) -> None:
+    ours = json.loads(gemini_omni.video_create(asked(**fields), OMNI).body)
+    theirs = CreateModelInteraction.model_validate(ours)
+    assert json.loads(theirs.model_dump_json(exclude_unset=True)) == ours
