@@ -57,6 +57,7 @@ async def test_the_parts_are_one_answer_and_each_is_booked(
     line = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
     assert line["output_tokens"] == len(TOKENS)
     assert line["cost_usd"] == pytest.approx(sum(row.nano_dollars or 0 for row in seen.rows) / 1e9)
+    assert 0 < line["first_token_ms"] < line["duration_ms"] - line["upstream_ms"]
     assert "error" not in line
 
 
