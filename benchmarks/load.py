@@ -38,6 +38,7 @@ class Tally:
     def __init__(self) -> None:
         self.latencies: list[float] = []
         self.delays: list[float] = []
+        self.refusals: list[float] = []
         self.wrong = 0
         self.chunks = 0
 
@@ -91,10 +92,12 @@ class Client(asyncio.Protocol):
                 self._finish()
 
     def _finish(self) -> None:
+        took = (time.perf_counter() - self._started) * 1e6
         if self._head[9:12] == b"200":
-            self._tally.latencies.append((time.perf_counter() - self._started) * 1e6)
+            self._tally.latencies.append(took)
         else:
             self._tally.wrong += 1
+            self._tally.refusals.append(took)
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
 
@@ -142,6 +145,7 @@ async def run(job: Job) -> dict[str, float]:
         "seconds": round(seconds, 3),
         "p50_us": percentile(tally.latencies, 0.5),
         "p99_us": percentile(tally.latencies, 0.99),
+        "wrong_p99_us": percentile(tally.refusals, 0.99),
         "chunk_p50_us": percentile(tally.delays, 0.5),
         "chunk_p99_us": percentile(tally.delays, 0.99),
     }

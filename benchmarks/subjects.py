@@ -30,7 +30,8 @@ class Subject(msgspec.Struct, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-def _fairlead(folder: Path, upstream: int, port: int, environment: Mapping[str, str]) -> Subject:
+def fairlead(folder: Path, upstreams: tuple[int, int], port: int, environment: Mapping[str, str]) -> Subject:
+    """Ourselves, with two providers at these ports; the first is the cheaper one."""
     folder.mkdir(parents=True, exist_ok=True)
     targets = [
         {"provider": name, "model": "mock-model-1", "price": {"input": price, "output": 4 * price}}
@@ -39,7 +40,7 @@ def _fairlead(folder: Path, upstream: int, port: int, environment: Mapping[str, 
     routing = {
         "providers": {
             name: {"dialect": "openai", "base_url": f"http://127.0.0.1:{upstream}/v1", "key": "env:UP_KEY"}
-            for name in ("one", "two")
+            for name, upstream in zip(("one", "two"), upstreams, strict=True)
         },
         "models": {MODEL: {"policy": "cheapest", "targets": targets}},
         "limits": {
@@ -135,7 +136,7 @@ def subjects(
 ) -> list[Subject]:
     """Fairlead, and the peers that are installed."""
     found = [
-        _fairlead(folder / "fairlead", upstream, ports[0], environment),
+        fairlead(folder / "fairlead", (upstream, upstream), ports[0], environment),
         _litellm(folder / "litellm", upstream, ports[1]),
         _portkey(upstream, ports[2]),
     ]

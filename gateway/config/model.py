@@ -129,7 +129,8 @@ class Retries(Part):
     )
     budget: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Extra load that retries may cause, as a share of running requests. Default: 0.2.",
+        description="Extra load that retries may cause, as a share of running requests; a failover to a "
+        "target that is well is none. Default: 0.2.",
     )
 
 

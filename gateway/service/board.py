@@ -65,6 +65,11 @@ class Board:
         seen = self.known.get(target.id, health.NEW)
         return seen.shut is None and not seen.failures
 
+    def is_shut(self, target: RouteTarget) -> bool:
+        """Whether this target is not to be called now."""
+        seen = self.known.get(target.id, health.NEW)
+        return not health.is_open_to(seen, self._clock.monotonic())
+
     def start(self, target: RouteTarget, now: float) -> None:
         """A call goes out; `end` must follow."""
         known = self.known

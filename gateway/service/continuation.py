@@ -84,15 +84,20 @@ class Said:
         """The part that came from `source` broke, having used so much."""
         text = "".join(self._text)
         self._text = [text]
-        self._trim = text != text.rstrip()
         self.joints.append(Joint(at=len(text), source=source.id, reason=str(error.kind)))
         self.used = _sum(self.used, used)
 
     def request_for(self, target: RouteTarget) -> ChatRequest:
-        """The client's request, with what was said so far in the way that this target takes it."""
+        """The client's request, with what was said so far in the way that this target takes it.
+
+        A call begins: what the one before it said, and no `cut` confirmed, was never passed on.
+        """
+        self._refused = False
         if not self.joints:
+            self._text, self._frame = [], {}
             return self._request
         joint, body, text = self.joints[-1], dict(self._request.body), self._text[0]
+        self._text, self._trim = [text], text != text.rstrip()
         joint.target, joint.way = target.id, "restart"
         if text.strip():
             prefill = target.prefill and not _THINKING & body.keys()

@@ -11,7 +11,8 @@ read from the table in `routing/outcomes.py`:
 * may another target do better? Then the next of the plan, at once. After `context_length` only targets with
   a larger window are left.
 * is there no other, and may the same target be asked again? Then once more, after a short random pause, or
-  after the pause a 429 asked for when that is at most MAX_WAIT seconds.
+  after the pause a 429 asked for when that is at most MAX_WAIT seconds. Not when its breaker is open: it is
+  known to be down, was asked as a probe or because nobody else was left, and asking twice would double it all.
 * otherwise the client gets the error.
 
 Three bounds hold at once: the route's `attempts` per request, one deadline over all attempts, and a budget
@@ -87,22 +88,25 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
                 now = walk.clock.monotonic()
                 board.answered(target, now, now - began)
                 return result
-            again = await _next(walk, remaining, causes)
-            if again is None:
+            step = _next(walk, remaining, causes)
+            if step is None:
                 raise UpstreamFailed(causes) from causes[-1]
-            free = again == "failover" and board.is_well(remaining[0])
+            kind, pause = step
+            free = kind == "failover" and board.is_well(remaining[0])
             if causes[-1].sent and not free:  # a target that was never called cost nobody anything
                 if not board.take_retry(route):
                     raise UpstreamFailed(causes) from causes[-1]
                 retries += 1
-            kind = again
+            await asyncio.sleep(pause)
     finally:
         if retries:
             board.give_retry(route, retries)
 
 
-async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[ProviderError]) -> str | None:
-    """Put the target to call next at the front of `remaining` and say which kind of attempt that is."""
+def _next(
+    walk: Walk, remaining: list[RouteTarget], causes: Sequence[ProviderError]
+) -> tuple[str, float] | None:
+    """Put the target to call next at the front of `remaining`; its kind of attempt, and the pause before it."""
     error = causes[-1]
     outcome = OUTCOMES[error.kind]
     left = walk.route.retries.attempts - walk.spent - sum(cause.sent for cause in causes)
@@ -115,15 +119,14 @@ async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[Provi
             window = failed.context_window or 0
             remaining[:] = [target for target in remaining if (target.context_window or 0) > window]
         if remaining:
-            return "failover"
-    already = outcome.effect is Effect.FAILURE and len(causes) > 1
-    alone = outcome.again and not already and len(walk.plan.order) == 1
+            return "failover", 0.0
+    hopeless = outcome.effect is Effect.FAILURE and (len(causes) > 1 or walk.board.is_shut(failed))
+    alone = outcome.again and not hopeless and len(walk.plan.order) == 1
     wait = _pause(walk, outcome, error)
     if wait is None or not (slip or alone):
         return None
-    await asyncio.sleep(wait)
     remaining.insert(0, failed)
-    return "retry"
+    return "retry", wait
 
 
 def _pause(walk: Walk, outcome: Outcome, error: ProviderError) -> float | None:

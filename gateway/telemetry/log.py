@@ -36,27 +36,28 @@ def line(call: Call, now: float) -> bytes:
     if chosen is not None:
         told["target"] = chosen.target
         told["upstream_ms"] = (chosen.ended - chosen.started) * 1e6 // 1 / 1e3
-        if chosen.kind == CONTINUATION:
-            told |= _of_all_parts(call)
-        else:
-            if chosen.usage is not None:
-                told |= {"input_tokens": chosen.usage.input, "output_tokens": chosen.usage.output}
-            if chosen.cost is not None:
-                told["cost_usd"] = chosen.cost / 1e9
+        if chosen.usage is not None:
+            told |= {"input_tokens": chosen.usage.input, "output_tokens": chosen.usage.output}
+        if chosen.cost is not None:
+            told["cost_usd"] = chosen.cost / 1e9
         if chosen.first_content is not None:
             told["first_token_ms"] = (chosen.first_content - call.started) * 1e6 // 1 / 1e3
+        if chosen.kind == CONTINUATION:
+            _tell_of_all_parts(call, told)
     return _encode(told) + b"\n"
 
 
-def _of_all_parts(call: Call) -> dict[str, object]:
-    """What a continued answer used: only the attempts that gave a part of it have a usage."""
-    parts = [(one.usage, one.cost) for one in call.attempts if one.usage is not None]
-    costs = [cost for _, cost in parts if cost is not None]
-    told: dict[str, object] = {
-        "input_tokens": sum(usage.input for usage, _ in parts),
-        "output_tokens": sum(usage.output for usage, _ in parts),
-    }
-    return told | ({"cost_usd": sum(costs) / 1e9} if len(costs) == len(parts) else {})
+def _tell_of_all_parts(call: Call, told: dict[str, object]) -> None:
+    """What a continued answer used, and when it began: the attempts that gave a part of it have a usage."""
+    parts = [one for one in call.attempts if one.usage is not None]
+    costs = [one.cost for one in parts if one.cost is not None]
+    told["input_tokens"] = sum(one.usage.input for one in parts if one.usage)
+    told["output_tokens"] = sum(one.usage.output for one in parts if one.usage)
+    told["first_token_ms"] = ((parts[0].first_content or 0.0) - call.started) * 1e6 // 1 / 1e3
+    if len(costs) == len(parts):
+        told["cost_usd"] = sum(costs) / 1e9
+    else:
+        told.pop("cost_usd", None)
 
 
 class Lines:

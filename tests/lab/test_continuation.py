@@ -11,14 +11,14 @@ import pytest
 
 from tests.lab.callers import QUESTION, Heard
 from tests.lab.history import check, history
-from tests.lab.speech import ANSWER, SPEECHES, TOKENS
+from tests.lab.speech import ANSWER, FAILURES, SPEECHES, TOKENS
 from tests.lab.stage import Case, Lab, laboratory
 from tests.lab.test_unreadable import SCHEMA, TOOL
 from tests.lab.upstream import Act
 from tests.running import KEY
 from tests.system.process import metric, until_async
 from tests.transport.faulty import close, send
-from tests.upstreams import cut
+from tests.upstreams import cut, streamed
 
 CUT = Act(tokens=20, then="close")
 CONTINUED = {"on_cut": "continue"}
@@ -57,6 +57,7 @@ async def test_the_parts_are_one_answer_and_each_is_booked(
     line = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
     assert line["output_tokens"] == len(TOKENS)
     assert line["cost_usd"] == pytest.approx(sum(row.nano_dollars or 0 for row in seen.rows) / 1e9)
+    assert 0 < line["first_token_ms"] < line["duration_ms"] - line["upstream_ms"]
     assert "error" not in line
 
 
@@ -81,6 +82,19 @@ async def test_a_part_may_break_too(tmp_path: Path) -> None:
             joints = heard.facts["continued"]
             assert [joint["at"] for joint in joints] == [len("".join(TOKENS[:said])) for said in (20, 40)]
         check(await history(lab), calls_per_request=3)
+
+
+async def test_what_was_never_passed_on_is_not_handed_on(tmp_path: Path) -> None:
+    async with laboratory(tmp_path, **STREAMS, targets=3) as lab:
+        for case in lab:
+            speech = SPEECHES[case.primary.dialect]()
+            said = [*speech.begin("m", 20), speech.token("Nonsense "), speech.error_event(FAILURES["busy"])]
+            case.primary.next(send(streamed(b"".join(said))))
+            case.fallback.plays(CUT)
+        for case, heard in await lab.ask_all():
+            assert heard.text == ANSWER, case.name
+            assert heard.model == case.fallback.model
+            assert "Nonsense" not in str(case.spare.served[0].messages)
 
 
 @pytest.mark.parametrize("refusal", [Act(error="busy"), Act(prefill=False), Act(size=0, then="reset")])

@@ -17,6 +17,7 @@ from tests.lab.history import check, history
 from tests.lab.speech import ANSWER, FAILURES, TOKENS
 from tests.lab.stage import Case, Lab, laboratory
 from tests.lab.upstream import HTML, Act
+from tests.upstreams import DIALECTS
 
 IMPATIENT = {"timeout": {"headers": "300ms", "first_token": "300ms", "silence": "300ms", "total": "300ms"}}
 """Clocks of a primary whose silence is soon noticed; `total` is what bounds its answers that are not streamed."""
@@ -301,3 +302,12 @@ async def test_sixty_four_at_once_each_with_another_fault(tmp_path: Path) -> Non
             case.primary.plays(*[FAULTS[(at + more) % len(FAULTS)] for more in range(4)], Act())
         await everybody_is_answered(lab, times=4)
         check(await history(lab), calls_per_request=3)
+
+
+async def test_an_answer_that_drips_byte_by_byte_is_an_answer(tmp_path: Path) -> None:
+    """Beyond the catalogue."""
+    async with laboratory(tmp_path, pairs=[(dialect, "openai") for dialect in DIALECTS]) as lab:
+        lab.primaries_play(Act(drip=1e-6))
+        for case, heard in await everybody_is_answered(lab):
+            assert heard.target.endswith("primary"), case.name
+        check(await history(lab), calls_per_request=1)

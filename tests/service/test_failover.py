@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.clock import SYSTEM
 from gateway.errors import UpstreamFailed
 from gateway.routing.plan import Ask, Plan, plan
-from gateway.service.board import Board
+from gateway.service.board import SPARE_RETRIES, Board
 from gateway.service.failover import Walk, first_answer
 from providers.errors import ErrorKind, ProviderError
 from tests.routing.values import route, target
@@ -175,6 +175,40 @@ async def test_everybody_who_met_the_same_dead_target_at_once_is_served_by_the_n
         return await first_answer(walk, attempt)
 
     assert await asyncio.gather(*(one_request() for _ in range(64))) == ["b"] * 64
+
+
+async def test_when_all_are_known_to_be_down_a_request_makes_one_call():
+    board = Board(dice=random.Random(1).random)
+    for one in (A, B):
+        for _ in range(5):
+            board.fail(one, ProviderError(ErrorKind.UNAVAILABLE, "down"))
+    upstreams = Upstreams(a=[ErrorKind.UNAVAILABLE], b=[ErrorKind.UNAVAILABLE])
+    with pytest.raises(UpstreamFailed):
+        await _walk(route(A, B), upstreams, board)
+    assert len(upstreams.calls) == 1
+
+
+async def test_whoever_pauses_before_a_retry_holds_a_place_in_the_budget():
+    made, calls = route(A, budget=0.0), 0
+    board = Board(dice=lambda: 0.1)
+    held = asyncio.Barrier(8)
+
+    async def attempt(_one, _kind):
+        nonlocal calls
+        calls += 1
+        if calls <= 8:
+            await held.wait()
+        raise ProviderError(ErrorKind.OVERLOADED, "busy")
+
+    async def one_request():
+        board.enter(made)
+        order = Plan(policy="in_order", order=[A])
+        walk = Walk(route=made, plan=order, deadline=SYSTEM.monotonic() + 5, clock=SYSTEM, board=board)
+        with pytest.raises(UpstreamFailed):
+            await first_answer(walk, attempt)
+
+    await asyncio.gather(*(one_request() for _ in range(8)))
+    assert calls == 8 + SPARE_RETRIES
 
 
 async def test_a_failover_to_a_target_that_is_not_well_takes_from_the_budget():
