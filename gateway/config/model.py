@@ -200,8 +200,11 @@ class Model(Part):
     """A name that clients use, and where it is served."""
 
     kind: Kind = Field(default="chat", description="What it does: chat, embedding or video.")
-    policy: Literal["cheapest", "fastest", "weighted", "in_order"] = Field(
+    policy: Literal["cheapest", "fastest", "balanced", "least_busy", "weighted", "in_order"] = Field(
         default="in_order", description="Which target is asked first; the others are asked when it fails."
+    )
+    usd_per_second: Dollars | None = Field(
+        default=None, description="Policy balanced: USD that a second saved is worth. Default: 0.001."
     )
     targets: Annotated[list[Target], Field(min_length=1, max_length=100)] = Field(
         description="Where it is served."
@@ -209,6 +212,12 @@ class Model(Part):
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> "Model":
+        if self.usd_per_second is not None and self.policy != "balanced":
+            raise ValueError(f"sets usd_per_second, which only policy balanced uses; it is {self.policy}")
+        return self
 
 
 class Defaults(Part):

@@ -11,6 +11,7 @@ from gateway.config.catalogue import Catalogue
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import (
+    NANO,
     HealthRule,
     ProviderRow,
     Retries,
@@ -28,6 +29,8 @@ T = TypeVar("T")
 Report: TypeAlias = Callable[[Path, str], None]
 """Takes what is wrong, and where below the model."""
 
+USD_PER_SECOND = 0.001
+"""What a second saved is worth to a route of policy `balanced` that does not say."""
 _VIDEO_FIELDS = VideoLimits.__struct_fields__
 
 
@@ -65,6 +68,9 @@ class Routes:
             targets=whole,
             retries=_layered(Retries, defaults.retries, written.retries),
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
+            second=round(
+                NANO * (USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second)
+            ),
         )
 
     def on_demand(self, name: str, kind: str) -> Route | None:

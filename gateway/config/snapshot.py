@@ -84,7 +84,10 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A model's targets and policy. `kind` is chat, embedding or video."""
+    """A model's targets and policy. `kind` is chat, embedding or video.
+
+    `second` is what the policy `balanced` takes a second saved to be worth, in nano-dollars.
+    """
 
     model: str
     kind: str
@@ -92,6 +95,7 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: Sequence[RouteTarget]
     retries: Retries
     timeouts: Timeouts
+    second: int = 0
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.config.snapshot import Route, RouteTarget, VideoLimits
 from gateway.routing.health import NEW
-from gateway.routing.policies import POLICIES, Candidate, Dice
+from gateway.routing.policies import POLICIES, Aim, Candidate, Dice
 
 _ANYTHING = VideoLimits()
 
@@ -58,7 +58,7 @@ def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:
     candidates = [
         Candidate(target, NEW, cost(_price(target), wanted.seconds)) for target in eligible(route, wanted)
     ]
-    return [candidate.target for candidate in POLICIES[route.policy](candidates, dice)]
+    return [candidate.target for candidate in POLICIES[route.policy](candidates, Aim(), dice)]
 
 
 def cost(price: int | None, seconds: float) -> int | None:

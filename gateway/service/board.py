@@ -46,7 +46,7 @@ class Board:
         """The configuration changed: what was shut for a credential or a model's name may be right now."""
         for name, seen in self.known.items():
             if seen.shut in _MENDABLE:
-                self.known[name] = health.Health(in_flight=seen.in_flight, latency=seen.latency)
+                self.known[name] = health.mended(seen)
 
     def take_retry(self, route: Route) -> bool:
         """Ask for leave to call once more for one request; `give_retry` must follow when granted."""
@@ -73,14 +73,23 @@ class Board:
         for name in [name for name, seen in self.known.items() if not seen.in_flight]:
             del self.known[name]
 
-    def answered(self, target: RouteTarget, now: float, latency: float) -> None:
-        """The first content came after `latency` seconds."""
+    def answered(self, target: RouteTarget, now: float, seconds: float, *, whole: bool = False) -> None:
+        """The first content, or the `whole` answer, came after `seconds`."""
         known = self.known
-        known[target.id] = health.answered(known[target.id], now, latency)
+        known[target.id] = health.answered(known[target.id], now, seconds, whole=whole)
 
-    def end(self, target: RouteTarget) -> None:
-        """A call that was started is over."""
-        self.known[target.id] = health.ended(self.known[target.id])
+    def end(
+        self,
+        target: RouteTarget,
+        now: float = 0.0,
+        tokens: int = 0,
+        seconds: float = 0.0,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """A call that was started is over; the rest is what it told of speed (see `health.ended`)."""
+        known = self.known
+        known[target.id] = health.ended(known[target.id], now, tokens, seconds, whole=whole)
 
     def fail(self, target: RouteTarget, error: ProviderError, peers: Iterable[RouteTarget] = ()) -> None:
         """A call failed. An error about our credential also shuts the peers that use the same one."""

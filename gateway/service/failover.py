@@ -41,13 +41,17 @@ T = TypeVar("T")
 
 
 class Walk(Struct, kw_only=True):
-    """One request's way through its plan. `deadline` is monotonic seconds for all attempts together."""
+    """One request's way through its plan. `deadline` is monotonic seconds for all attempts together.
+
+    `whole`: what an attempt returns is the whole answer and not the first content of a stream.
+    """
 
     route: Route
     plan: Plan
     deadline: float
     clock: Clock
     board: Board
+    whole: bool = False
 
 
 Attempt = Callable[[RouteTarget, str], Awaitable[T]]
@@ -78,7 +82,7 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
                 raise
             else:
                 now = walk.clock.monotonic()
-                board.answered(target, now, now - began)
+                board.answered(target, now, now - began, whole=walk.whole)
                 return result
             again = await _next(walk, remaining, causes)
             if again is None:

@@ -100,6 +100,7 @@ class Story:
         ask = Ask(
             costs=self._costs,
             input_tokens=self._reserved.tokens - self._wish.output_tokens,
+            output_tokens=self._wish.output_tokens,
             budgeted=grant is not None and grant.budgeted,
             unknown_price_ok=self._snapshot.on_unknown_price == "allow",
         )
@@ -108,7 +109,14 @@ class Story:
         call.policy, call.candidates, call.skipped = made.policy, len(made.order), made.skipped
         call.routed_at = now
         self._deadline = now + route.timeouts.total
-        walk = Walk(route=route, plan=made, deadline=self._deadline, clock=parts.clock, board=parts.board)
+        walk = Walk(
+            route=route,
+            plan=made,
+            deadline=self._deadline,
+            clock=parts.clock,
+            board=parts.board,
+            whole=not self._wish.stream,
+        )
         result: Completion | Reading = await first_answer(walk, self._try)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
@@ -233,8 +241,10 @@ class Story:
         if attempt is None or self._chosen is None or usage is None:
             used = Costs(requests=1)
         else:
-            parts.board.end(self._chosen)
-            attempt.ended = parts.clock.monotonic()
+            ended = attempt.ended = parts.clock.monotonic()
+            first, whole = attempt.first_content, attempt.first_content is None
+            began = attempt.started if first is None else first
+            parts.board.end(self._chosen, ended, usage.output, ended - began, whole=whole)
             used = Costs(requests=1, tokens=usage.input + usage.output, nano_dollars=attempt.cost or 0)
             parts.books.enter(
                 Entry(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gateway.config.snapshot import Caller, Route, Snapshot
 from gateway.errors import Conflict, Forbidden, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
+from gateway.routing.policies import BY_COST
 from gateway.service.video_request import Ask, field_name, wanted
 
 USUAL = video.Wanted(seconds=4.0, size="720x1280")
@@ -33,7 +34,7 @@ def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask) -> Ask:
     careful = snapshot.on_unknown_price != "allow"
     budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
     seconds, size = video.fill(route, ask.seconds, ask.size, USUAL)
-    priced = careful and (budgeted or route.policy == "cheapest")
+    priced = careful and (budgeted or route.policy in BY_COST)
     full = replace(ask, seconds=seconds, size=size, priced=priced)
     if not video.eligible(route, wanted(full)):
         _refuse(route, full)

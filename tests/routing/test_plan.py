@@ -52,6 +52,18 @@ def test_an_unknown_price_is_never_the_cheapest():
     assert [one.id for one in allowed.order] == ["a/model", "u/model"]
 
 
+def test_balanced_refuses_unknown_prices_as_cheapest_does():
+    unknown = target("u", price=None)
+    assert [one.id for one in _plan(route(unknown, A, policy="balanced")).order] == ["a/model"]
+
+
+def test_a_long_cap_does_not_make_speed_all_that_counts():
+    eager = health.Health(latency=0.5, speed=100.0)
+    swift = health.Health(latency=3.0, speed=200.0)
+    made = _plan(route(B, A, policy="fastest"), {"a/model": eager, "b/model": swift}, output_tokens=100_000)
+    assert [one.id for one in made.order] == ["a/model", "b/model"]
+
+
 def test_a_key_with_a_budget_is_refused_an_unknown_price_under_every_policy():
     made = _plan(route(target("u", price=None)), budgeted=True)
     assert not made.order
