@@ -37,6 +37,7 @@ from gateway.service.chat import Chat
 from gateway.service.keys import KeyRing
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
+from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
@@ -77,6 +78,7 @@ class Gateway:
         self._upstream = Upstream(stock=_stock(settings.transport))
         self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
+        self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
         self._ring = KeyRing(self.live, settings.pepper.reveal().encode())
         export, self._close_export = _exporter(environment)
@@ -98,6 +100,7 @@ class Gateway:
             books=self._books,
             clock=SYSTEM,
             pictures=Pictures(Fetcher(Dialer(None))),
+            shadows=self._shadows,
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
@@ -159,7 +162,7 @@ class Gateway:
 
         @get("/v1/models/{model:path}", summary="Retrieve one model")
         async def retrieve_model(request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
-            return dict(one_model(self.live.current, self._caller(request), model.removeprefix("/")))
+            return one_model(self.live.current, self._caller(request), model.removeprefix("/"))
 
         return (list_models, retrieve_model)
 
@@ -186,6 +189,7 @@ class Gateway:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self._shadows.stop()
             self._books.stop()
             await writing
             await self._upstream.close()

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
-from gateway.config import model
+from gateway.config import model, steering
 from gateway.config.catalogue import Catalogue
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
@@ -17,6 +18,7 @@ from gateway.config.snapshot import (
     Retries,
     Route,
     RouteTarget,
+    Terms,
     Timeouts,
     VideoLimits,
 )
@@ -54,24 +56,29 @@ class Routes:
     def route(self, name: str, written: model.Model, report: Report) -> Route | None:
         """The route of one model; None when something about it was reported."""
         defaults = self._defaults
-        targets = [
-            self._target(written, target, partial(_below, report, at))
-            for at, target in enumerate(written.targets)
+        steering.check(written.kind, written.targets, report)
+        made = [
+            self._target(written, target, terms, partial(_below, report, at))
+            for at, (target, terms) in enumerate(
+                zip(written.targets, steering.terms_of(written.targets), strict=True)
+            )
         ]
-        whole = [target for target in targets if target is not None]
-        if len(whole) < len(targets):
+        whole = [target for target in made if target is not None]
+        if len(whole) < len(made):
             return None
-        return Route(
+        worth = USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second
+        route = Route(
             model=name,
             kind=written.kind,
             policy=written.policy,
-            targets=whole,
+            targets=[target for target in whole if not _is_shadow(target)],
             retries=_layered(Retries, defaults.retries, written.retries),
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
-            second=round(
-                NANO * (USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second)
-            ),
+            second=round(NANO * worth),
+            affinity=written.affinity,
+            shadows=[target for target in whole if _is_shadow(target)],
         )
+        return replace(route, steered=steering.is_steered(route))
 
     def on_demand(self, name: str, kind: str) -> Route | None:
         """The route of `provider/model` for any provider that can be called; None when there is none."""
@@ -87,7 +94,9 @@ class Routes:
             return None
         return self.route(name, written, lambda _path, _message: None)
 
-    def _target(self, whole: model.Model, written: model.Target, report: Report) -> RouteTarget | None:
+    def _target(
+        self, whole: model.Model, written: model.Target, terms: Terms | None, report: Report
+    ) -> RouteTarget | None:
         row = self._provider(whole.kind, written, report)
         if not _suits(whole.kind, written, report) or row is None:
             return None
@@ -108,6 +117,7 @@ class Routes:
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
             video=_video_limits(rules, written) if video else None,
+            terms=terms,
         )
 
     def _provider(self, kind: str, written: model.Target, report: Report) -> ProviderRow | None:
@@ -141,6 +151,10 @@ class Routes:
         if row.dialect == SCRIPTED:
             return Listing()
         return self._prices.find(row.vendor, row.base_url, written.model)
+
+
+def _is_shadow(target: RouteTarget) -> bool:
+    return target.terms is not None and target.terms.shadow > 0
 
 
 def _below(report: Report, at: int, path: Path, message: str) -> None:

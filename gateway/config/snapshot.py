@@ -69,8 +69,29 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     inputs: Sequence[str] | None = None
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """Which requests a target is asked for. A need that is None does not matter; sizes are input tokens.
+
+    `canary` is the part of [0, 1) that a request's draw must fall in, `shadow` the share of requests it gets a
+    copy of.
+    """
+
+    tools: bool | None = None
+    images: bool | None = None
+    json_schema: bool | None = None
+    min_input: int = 0
+    max_input: int | None = None
+    tags: frozenset[str] = frozenset()
+    region: str = ""
+    canary: tuple[float, float] | None = None
+    shadow: float = 0.0
+
+
 class RouteTarget(Struct, frozen=True, kw_only=True):
-    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use."""
+    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use.
+
+    `terms` is None for a target that takes any request.
+    """
 
     id: str
     target: Target
@@ -81,12 +102,15 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     max_output: int | None = None
     video: VideoLimits | None = None
+    terms: Terms | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
     """A model's targets and policy. `kind` is chat, embedding or video.
 
-    `second` is what the policy `balanced` takes a second saved to be worth, in nano-dollars.
+    `second` is what the policy `balanced` takes a second saved to be worth, in nano-dollars. `affinity`: requests
+    of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
+    of this is in use, so that a request's traits must be known.
     """
 
     model: str
@@ -96,6 +120,9 @@ class Route(Struct, frozen=True, kw_only=True):
     retries: Retries
     timeouts: Timeouts
     second: int = 0
+    affinity: bool = False
+    shadows: Sequence[RouteTarget] = ()
+    steered: bool = False
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -142,11 +169,15 @@ class LimitRule(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry."""
+    """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
+
+    `aliases` are names only this caller uses, to the models they stand for.
+    """
 
     id: str
     name: str
     models: frozenset[str] | None = None
+    aliases: Mapping[str, str] = {}
     limits: Sequence[LimitRule] = ()
     organisation: str = ""
     project: str = ""

@@ -23,7 +23,9 @@ from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.failover import Walk, first_answer
 from gateway.service.pictures import Pictures
+from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
+from gateway.service.traits import traits_of
 from gateway.service.wish import Request, Spoken, Wish
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import Attempt, Call
@@ -48,6 +50,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     books: Books
     clock: Clock
     pictures: Pictures
+    shadows: Shadows
 
 
 class Story:
@@ -97,10 +100,16 @@ class Story:
     async def run(self) -> Completion | Reading:
         """Plan, then attempt until a target answers."""
         parts, call, route, grant = self._parts, self._call, self._route, self._grant
+        wish, tokens = self._wish, self._reserved.tokens - self._wish.output_tokens
+        traits = None
+        if route.steered or wish.hints is not None:
+            traits = traits_of(wish, self._caller, call.request_id, tokens)
+            parts.shadows.send(route, traits, wish, call.request_id)
         ask = Ask(
             costs=self._costs,
-            input_tokens=self._reserved.tokens - self._wish.output_tokens,
-            output_tokens=self._wish.output_tokens,
+            input_tokens=tokens,
+            output_tokens=wish.output_tokens,
+            traits=traits,
             budgeted=grant is not None and grant.budgeted,
             unknown_price_ok=self._snapshot.on_unknown_price == "allow",
         )
@@ -115,7 +124,7 @@ class Story:
             deadline=self._deadline,
             clock=parts.clock,
             board=parts.board,
-            whole=not self._wish.stream,
+            whole=not wish.stream,
         )
         result: Completion | Reading = await first_answer(walk, self._try)
         if isinstance(result, Completion):
@@ -280,6 +289,8 @@ class Story:
 
 def _route(snapshot: Snapshot, caller: Caller, wish: Wish) -> Route:
     model = wish.request.model
+    if caller.aliases and model in caller.aliases:
+        model = caller.aliases[model]
     route = snapshot.resolve(model, wish.operation.kind)
     if route is None:
         raise NotFound(

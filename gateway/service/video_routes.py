@@ -17,6 +17,7 @@ USUAL = video.Wanted(seconds=4.0, size="720x1280")
 
 def choose_route(snapshot: Snapshot, caller: Caller, model: str) -> Route:
     """The route of a video model this caller may use. Raises NotFound, Forbidden."""
+    model = caller.aliases.get(model, model)
     route = snapshot.resolve(model, "video")
     if route is None:
         raise NotFound(
@@ -35,7 +36,7 @@ def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask) -> Ask:
     budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
     seconds, size = video.fill(route, ask.seconds, ask.size, USUAL)
     priced = careful and (budgeted or route.policy in BY_COST)
-    full = replace(ask, seconds=seconds, size=size, priced=priced)
+    full = replace(ask, model=route.model, seconds=seconds, size=size, priced=priced)
     if not video.eligible(route, wanted(full)):
         _refuse(route, full)
     return full

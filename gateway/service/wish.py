@@ -61,11 +61,20 @@ EMBEDDING_CALL = Operation(
 )
 
 
+class Hints(Struct, frozen=True, kw_only=True):
+    """What a client says about routing beside its request: tags and a region to insist on, a session's name."""
+
+    tags: frozenset[str] = frozenset()
+    region: str = ""
+    session: str = ""
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """A request and what the client wants done with it.
 
     `output_tokens` is what to reserve for the answer: the client's own cap over all choices, or
-    DEFAULT_OUTPUT. `strict` makes a parameter that would have to be dropped an error.
+    DEFAULT_OUTPUT. `strict` makes a parameter that would have to be dropped an error. `hints` is None when the
+    client gave none.
     """
 
     operation: Operation
@@ -74,3 +83,4 @@ class Wish(Struct, frozen=True, kw_only=True):
     stream: bool = False
     strict: bool = False
     body_size: int = 0
+    hints: Hints | None = None

@@ -140,6 +140,10 @@ class Metrics:
         """Add to one of the plain counters."""
         self.tallies[name][labels] += by
 
+    def attempted(self, attempt: Attempt) -> None:
+        """Observe a call that belongs to no client's request."""
+        self._attempt(attempt, None)
+
     def _attempt(self, attempt: Attempt, previous: Attempt | None) -> None:
         target = attempt.target if attempt.listed else ""
         key = (target, attempt.provider, attempt.operation, attempt.kind, attempt.error)

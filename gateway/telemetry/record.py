@@ -17,7 +17,7 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class Attempt(Struct, kw_only=True, gc=False):
-    """One call to one target. `kind` is primary, retry or failover; `error` an ErrorKind or None.
+    """One call to one target. `kind` is primary, retry, failover or shadow; `error` an ErrorKind or None.
 
     `listed` is false for a `provider/model` of a client's own invention: no metric may be named after it.
 

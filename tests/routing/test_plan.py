@@ -30,7 +30,7 @@ def test_when_every_breaker_is_open_the_least_bad_target_is_tried_anyway():
     later = health.Health(failures=5, openings=2, shut=ErrorKind.TIMEOUT, shut_until=20.0)
     made = _plan(route(A, B), known={"a/model": later, "b/model": OPEN})
     assert [one.id for one in made.order] == ["b/model"]
-    assert made.last_resort
+    assert made.reason == "last_resort"
 
 
 def test_a_resting_target_is_never_a_last_resort():
