@@ -12,7 +12,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import generations, openapi, videos
+from gateway.api import explain, generations, openapi, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -138,6 +138,7 @@ class Gateway:
                 *self._model_routes(),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
+                *explain.routes(self._explaining(), self._caller),
                 *openapi.ROUTES,
                 *system_routes(self.metrics, self._why_not_ready),
             ],
@@ -147,6 +148,9 @@ class Gateway:
             logging_config=None,
         )
         return guarded(observed(ordinary, self._recorder, direct))  # type: ignore[arg-type] # same protocol
+
+    def _explaining(self) -> explain.Explaining:
+        return explain.Explaining(live=self.live, board=self._board, admission=self._admission, clock=SYSTEM)
 
     def _caller(self, request: Request[Any, Any, Any]) -> Caller:
         caller = authenticate(self._ring, dict(request.scope["headers"]))

@@ -14,6 +14,8 @@ SHUT_HARD = frozenset(
     (ErrorKind.RATE_LIMITED, ErrorKind.AUTHENTICATION, ErrorKind.QUOTA, ErrorKind.NOT_FOUND)
 )
 """A target shut for one of these is not called at all: calling it could not help."""
+REASONS = ("policy", "only", "canary", "session", "last_resort", "none")
+"""Why the first target of a plan is the first."""
 USUAL_OUTPUT = 256
 """Output tokens that speeds are compared for: most answers end long before the client's own cap."""
 
@@ -39,9 +41,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The targets to try, best first, and `skipped`: target id to reason.
 
     `order` is empty only when no target may be called; then `cause` says what the client should be told.
-    `reason` says why the first one is first: `policy`; `only` one is left; it is the `canary` this request was
-    drawn for, or the home of its `session`; or it is the `last_resort`: every breaker is open, and the least bad
-    target is tried anyway.
+    `reason` says why the first one is first: by `policy`; because `only` it is left; it is the `canary` this
+    request was drawn for, or the home of its `session`; it is the `last_resort`, because every breaker is open and
+    the least bad target is tried anyway; or there is `none`.
     """
 
     policy: str
@@ -59,7 +61,9 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
     for target, estimate in zip(route.targets, ask.costs, strict=True):
         seen = known[target.id] if target.id in known else health.NEW  # noqa: SIM401 - runs on every request
         candidate = Candidate(target, seen, estimate)
-        reason = _ineligible(candidate, ask, route.policy)
+        reason = None
+        if estimate is None or target.context_window is not None or ask.traits is not None:
+            reason = _ineligible(candidate, ask, route.policy)
         if reason:
             skipped[target.id] = reason
         elif seen.shut is None or health.is_open_to(seen, now):
@@ -117,7 +121,9 @@ def _nothing_open(route: Route, shut: Sequence[Candidate], skipped: Mapping[str,
     if soft:
         least_bad = min(soft, key=lambda candidate: candidate.health.shut_until)
         return Plan(policy=route.policy, order=(least_bad.target,), skipped=skipped, reason="last_resort")
-    return Plan(policy=route.policy, order=(), skipped=skipped, cause=_cause(route, shut, skipped, now))
+    return Plan(
+        policy=route.policy, order=(), skipped=skipped, cause=_cause(route, shut, skipped, now), reason="none"
+    )
 
 
 def _cause(route: Route, shut: Sequence[Candidate], skipped: Mapping[str, str], now: float) -> ProviderError:

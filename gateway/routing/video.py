@@ -44,13 +44,17 @@ class Mismatch(Struct, frozen=True, kw_only=True):
 
 def eligible(route: Route, wanted: Wanted) -> list[RouteTarget]:
     """The targets that can make it, in the order of the configuration."""
-    return [
-        target
-        for target in route.targets
-        if wanted.home in (None, target.id)
-        and all(fits(target.video or _ANYTHING, wanted) for fits in _FITS.values())
-        and not (wanted.priced and _price(target) is None)
-    ]
+    return [target for target in route.targets if unfit(target, wanted) is None]
+
+
+def unfit(target: RouteTarget, wanted: Wanted) -> str | None:
+    """Why a target cannot make it: home, seconds, size, inputs, or unknown price; None when it can."""
+    if wanted.home not in (None, target.id):
+        return "home"
+    for field, fits in _FITS.items():
+        if not fits(target.video or _ANYTHING, wanted):
+            return field
+    return "unknown price" if wanted.priced and _price(target) is None else None
 
 
 def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:

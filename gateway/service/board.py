@@ -24,7 +24,7 @@ class Board:
     """Health of every target this process has called, and the running calls of every route."""
 
     def __init__(self, clock: Clock = SYSTEM, dice: Callable[[], float] = random) -> None:
-        self._clock = clock
+        self.clock = clock
         self.dice = dice
         self.known: dict[str, Health] = {}
         self._active: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Board:
 
     def fail(self, target: RouteTarget, error: ProviderError, peers: Iterable[RouteTarget] = ()) -> None:
         """A call failed. An error about our credential also shuts the peers that use the same one."""
-        now, dice = self._clock.monotonic(), self.dice()
+        now, dice = self.clock.monotonic(), self.dice()
         hit = [target]
         if OUTCOMES[error.kind].effect is Effect.CREDENTIAL_OUT:
             hit += [peer for peer in peers if peer.target.provider == target.target.provider]

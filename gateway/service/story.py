@@ -14,10 +14,11 @@ from msgspec import Struct
 from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
-from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound
+from gateway.errors import GatewayError, LimitExceeded
 from gateway.limits.rules import Costs
 from gateway.routing import cost
-from gateway.routing.plan import Ask, plan
+from gateway.routing.plan import REASONS, plan
+from gateway.routing.policies import POLICIES
 from gateway.service.admission import Admission, Grant
 from gateway.service.board import Board
 from gateway.service.books import Books
@@ -25,8 +26,8 @@ from gateway.service.failover import Walk, first_answer
 from gateway.service.pictures import Pictures
 from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
-from gateway.service.traits import traits_of
-from gateway.service.wish import Request, Spoken, Wish
+from gateway.service.weighing import ask_of, weigh
+from gateway.service.wish import Wish, built
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import Attempt, Call
 from gateway.transport.client import Answer, Upstream
@@ -38,6 +39,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 """What a dropped parameter may be called to be named in a header: the name is the client's own text."""
 _MOST_NAMES = 2000
+_ASCII = {word: word.encode() for word in (*POLICIES, *REASONS)}
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -57,8 +59,8 @@ class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
-        "_reserved", "_route", "_snapshot", "_usage", "_wish",
+        "_attempt", "_call", "_caller", "_chosen", "_deadline", "_dropped", "_grant", "_parts", "_route",
+        "_snapshot", "_usage", "_weighed", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -67,7 +69,8 @@ class Story:
         self._caller = caller
         self._wish = wish
         self._snapshot: Snapshot = parts.live.current
-        self._route = _route(self._snapshot, caller, wish)
+        self._weighed = weigh(self._snapshot, caller, wish)
+        self._route: Route = self._weighed.route
         self._grant: Grant | None = None
         self._chosen: RouteTarget | None = None
         self._attempt: Attempt | None = None
@@ -80,16 +83,9 @@ class Story:
 
     async def admit(self) -> None:
         """Reserve the estimate in every limit of the key: the dearest target's price, so that failover fits."""
-        wish, call, parts = self._wish, self._call, self._parts
-        tokens, output = cost.token_estimate(wish.body_size), wish.output_tokens
-        self._costs = [cost.estimate(target.price, tokens, output) for target in self._route.targets]
-        dearest = 0
-        for estimate in self._costs:
-            if estimate is not None and estimate > dearest:
-                dearest = estimate
-        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest)
+        call, parts, costs = self._call, self._parts, self._weighed.reserved
         try:
-            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, self._reserved)
+            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, costs)
         except GatewayError as error:
             call.admission, call.admitted_at = "denied", parts.clock.monotonic()
             call.dimension = error.dimension if isinstance(error, LimitExceeded) else ""
@@ -100,22 +96,14 @@ class Story:
     async def run(self) -> Completion | Reading:
         """Plan, then attempt until a target answers."""
         parts, call, route, grant = self._parts, self._call, self._route, self._grant
-        wish, tokens = self._wish, self._reserved.tokens - self._wish.output_tokens
-        traits = None
-        if route.steered or wish.hints is not None:
-            traits = traits_of(wish, self._caller, call.request_id, tokens)
-            parts.shadows.send(route, traits, wish, call.request_id)
-        ask = Ask(
-            costs=self._costs,
-            input_tokens=tokens,
-            output_tokens=wish.output_tokens,
-            traits=traits,
-            budgeted=grant is not None and grant.budgeted,
-            unknown_price_ok=self._snapshot.on_unknown_price == "allow",
-        )
+        wish = self._wish
+        ask = ask_of(self._weighed, call.request_id, budgeted=grant is not None and grant.budgeted)
+        if ask.traits is not None and route.shadows:
+            parts.shadows.send(route, ask.traits, wish, call.request_id)
         now = call.admitted_at = parts.clock.monotonic()
         made = plan(route, ask, parts.board.known, now, parts.board.dice)
-        call.policy, call.candidates, call.skipped = made.policy, len(made.order), made.skipped
+        call.policy, call.reason, call.candidates = made.policy, made.reason, len(made.order)
+        call.skipped = made.skipped
         call.routed_at = now
         self._deadline = now + route.timeouts.total
         walk = Walk(
@@ -167,7 +155,7 @@ class Story:
         request = wish.request
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
-        http = self._built(spoken, request, target)
+        http = built(wish, spoken, request, target)
         attempt.url = http.url
         answer = await self._send(http, target.timeouts)
         try:
@@ -185,23 +173,6 @@ class Story:
         if answer.status >= 300:
             raise spoken.error(response)
         return spoken.read(request, place, response)
-
-    def _built(self, spoken: Spoken, request: Request, target: RouteTarget) -> HttpRequest:
-        """The call to make. What is refused here never reached the target."""
-        try:
-            http = spoken.build(request, target.target)
-        except ProviderError as error:
-            error.sent = False
-            raise
-        if http.dropped and self._wish.strict:
-            raise ProviderError(
-                ErrorKind.UNSUPPORTED,
-                f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
-                code="unsupported_parameter",
-                param=http.dropped[0],
-                sent=False,
-            )
-        return http
 
     async def _send(self, http: HttpRequest, timeouts: Timeouts) -> Answer:
         now = asyncio.get_running_loop().time()
@@ -225,7 +196,7 @@ class Story:
         self._note(usage, reading.finish_reason, reading.model, reading.id)
 
     def _estimated(self, output: int) -> Usage:
-        return Usage(input=self._reserved.tokens - self._wish.output_tokens, output=output)
+        return Usage(input=self._weighed.input_tokens, output=output)
 
     def broken(self, error: ProviderError) -> None:
         """A stream failed after content was passed on: too late for another target."""
@@ -275,7 +246,11 @@ class Story:
     def headers(self) -> Headers:
         """What the client is told beside the answer."""
         made = self._grant.headers() if self._grant is not None else []
-        made += ((b"x-fairlead-attempts", b"%d" % len(self._call.attempts)),)
+        call = self._call
+        made += ((b"x-fairlead-attempts", b"%d" % len(call.attempts)),)
+        if call.policy:
+            why = (_ASCII[call.policy], _ASCII[call.reason], call.candidates)
+            made += ((b"x-fairlead-route", b"%b; reason=%b; candidates=%d" % why),)
         attempt = self._attempt
         if attempt is not None:
             made += ((b"x-fairlead-target", attempt.target.encode()),)
@@ -285,19 +260,3 @@ class Story:
             names = ",".join(name for name in self._dropped if _FIELD.fullmatch(name))
             made += ((b"x-fairlead-dropped-params", names[:_MOST_NAMES].encode()),)
         return made
-
-
-def _route(snapshot: Snapshot, caller: Caller, wish: Wish) -> Route:
-    model = wish.request.model
-    if caller.aliases and model in caller.aliases:
-        model = caller.aliases[model]
-    route = snapshot.resolve(model, wish.operation.kind)
-    if route is None:
-        raise NotFound(
-            f"The model `{model}` does not exist. GET /v1/models lists what this key can use.",
-            code="model_not_found",
-            param="model",
-        )
-    if not caller.may_use(model):
-        raise Forbidden(f"This key may not use the model `{model}`.", param="model")
-    return route

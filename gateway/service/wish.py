@@ -5,9 +5,10 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from gateway.config.snapshot import RouteTarget
 from providers.adapter import ChatStream
 from providers.chat import CHAT, EMBEDDINGS
-from providers.errors import ProviderError
+from providers.errors import ErrorKind, ProviderError
 from providers.types import ChatRequest, Completion, EmbeddingRequest, HttpRequest, HttpResponse, Target
 
 Request: TypeAlias = ChatRequest | EmbeddingRequest
@@ -84,3 +85,21 @@ class Wish(Struct, frozen=True, kw_only=True):
     strict: bool = False
     body_size: int = 0
     hints: Hints | None = None
+
+
+def built(wish: Wish, spoken: Spoken, request: Request, target: RouteTarget) -> HttpRequest:
+    """The call to make of `request`. What is refused here never reached the target."""
+    try:
+        http = spoken.build(request, target.target)
+    except ProviderError as error:
+        error.sent = False
+        raise
+    if http.dropped and wish.strict:
+        raise ProviderError(
+            ErrorKind.UNSUPPORTED,
+            f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
+            code="unsupported_parameter",
+            param=http.dropped[0],
+            sent=False,
+        )
+    return http

@@ -69,6 +69,7 @@ class Call(Struct, kw_only=True):
     backend: str = ""
     admitted_at: float = 0.0
     policy: str = ""
+    reason: str = ""
     candidates: int = 0
     skipped: Mapping[str, str] = {}
     routed_at: float = 0.0

@@ -99,6 +99,7 @@ class _Maker:
         call = self._call
         attributes: Attributes = {
             "gateway.route.policy": call.policy,
+            "gateway.route.reason": call.reason,
             "gateway.route.candidates": call.candidates,
             "gateway.candidates.skipped": [f"{target}: {why}" for target, why in call.skipped.items()],
         }

@@ -35,6 +35,7 @@ POLICY: Mapping[str, str] = {
     "GET /v1/video/generations/{video_id:str}": KEYED,
     "GET /v1/video/generations/{video_id:str}/content": KEYED,
     "HEAD /v1/video/generations/{video_id:str}/content": KEYED,
+    "POST /v1/route/explain": KEYED,
     "GET /openapi.json": OPEN,
     "GET /schema": OPEN,
     "GET /schema/openapi.json": OPEN,
