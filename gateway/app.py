@@ -12,7 +12,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import explain, generations, openapi, videos
+from gateway.api import admin, explain, generations, openapi, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -70,6 +70,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self.draining = False
+        self._admin_key = settings.admin_key
         self.metrics = Metrics()
         self._board = Board()
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
@@ -139,6 +140,7 @@ class Gateway:
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
                 *explain.routes(self._explaining(), self._caller),
+                *admin.routes(self._admin_key, self.live, self._board),
                 *openapi.ROUTES,
                 *system_routes(self.metrics, self._why_not_ready),
             ],
@@ -240,9 +242,16 @@ class Gateway:
             now = SYSTEM.monotonic()
             return [((key,), _STATES[health.state(seen, now)]) for key, seen in known.items()]
 
+        def rests() -> Gauge:
+            now = SYSTEM.monotonic()
+            shut = [(key, seen) for key, seen in known.items() if seen.shut and now < seen.shut_until]
+            return [((key, str(seen.shut)), seen.shut_until - now) for key, seen in shut]
+
         return {
             names.TARGET_STATE: states,
             names.TARGET_IN_FLIGHT: lambda: [((key,), seen.in_flight) for key, seen in known.items()],
+            names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],
+            names.TARGET_REST: rests,
             names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }

@@ -3,6 +3,7 @@
 Holds state; every change is a pure reducer of `routing/health.py`.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from random import random
 
@@ -42,6 +43,18 @@ class Board:
         else:
             del self._active[route.model]
 
+    def load(self, route: Route) -> dict[str, int]:
+        """How many requests run on a route, how many of them are retries, and how many retries may."""
+        running = self._active.get(route.model, 0)
+        return {
+            "running": running,
+            "retrying": self._retrying.get(route.model, 0),
+            "retries_allowed": self._most_retries(route),
+        }
+
+    def _most_retries(self, route: Route) -> int:
+        return max(SPARE_RETRIES, math.ceil(route.retries.budget * self._active.get(route.model, 0)))
+
     def reconsider(self) -> None:
         """The configuration changed: what was shut for a credential or a model's name may be right now."""
         for name, seen in self.known.items():
@@ -51,7 +64,7 @@ class Board:
     def take_retry(self, route: Route) -> bool:
         """Ask for leave to call once more for one request; `give_retry` must follow when granted."""
         running = self._retrying.get(route.model, 0)
-        if running >= max(SPARE_RETRIES, route.retries.budget * self._active.get(route.model, 0)):
+        if running >= self._most_retries(route):
             return False
         self._retrying[route.model] = running + 1
         return True

@@ -229,6 +229,8 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_STATE: ("gateway_target_id",),
     names.TARGET_IN_FLIGHT: ("gateway_target_id",),
     names.TARGET_LATENCY: ("gateway_target_id",),
+    names.TARGET_SPEED: ("gateway_target_id",),
+    names.TARGET_REST: ("gateway_target_id", "error_type"),
     names.GENERATION: (),
 }
 
