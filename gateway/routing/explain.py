@@ -12,7 +12,7 @@ from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing import health
 from gateway.routing.health import NEW, Health
 from gateway.routing.plan import USUAL_OUTPUT, Ask, Plan
-from gateway.routing.policies import seconds
+from gateway.routing.policies import Aim, seconds
 
 BY_POLICY: Mapping[str, str] = {
     "in_order": "the first of the targets in their written order",
@@ -71,7 +71,7 @@ def standings(route: Route, ask: Ask, made: Plan, known: Mapping[str, Health], n
 
 
 def _standing(target: RouteTarget, estimate: int | None, seen: Health, at: _Seen) -> Standing:
-    expected = seconds(seen, min(at.ask.output_tokens, USUAL_OUTPUT))
+    expected = seconds(seen, Aim(min(at.ask.output_tokens, USUAL_OUTPUT), 0, at.now))
     return Standing(
         target=target.id,
         rank=at.rank,

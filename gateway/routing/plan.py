@@ -76,24 +76,23 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
     if open_targets:
         most = ask.output_tokens
         output = most if most < USUAL_OUTPUT else USUAL_OUTPUT  # noqa: FURB136 - one call less
-        ordered = POLICIES[route.policy](open_targets, Aim(output, route.second), dice)
+        aim = Aim(output, route.second, now)
+        ordered = POLICIES[route.policy](open_targets, aim, dice)
         if ask.traits is not None:
-            first, reason = _first(ordered, route, ask.traits, output)
+            first, reason = _first(ordered, route, ask.traits, aim)
             rest = [candidate.target for candidate in ordered if candidate is not first]
             return Plan(policy=route.policy, order=[first.target, *rest], skipped=skipped, reason=reason)
         return Plan(policy=route.policy, order=[candidate.target for candidate in ordered], skipped=skipped)
     return _nothing_open(route, shut, skipped, now)
 
 
-def _first(
-    ordered: Sequence[Candidate], route: Route, traits: Traits, output_tokens: int
-) -> tuple[Candidate, str]:
+def _first(ordered: Sequence[Candidate], route: Route, traits: Traits, aim: Aim) -> tuple[Candidate, str]:
     """Who comes before the policy's order, and why."""
     canary = next((one for one in ordered if terms.is_canary(one.target)), None)
     if canary is not None:
         return canary, "canary"
     if route.affinity and traits.session:
-        home = terms.home(ordered, traits.session, output_tokens)
+        home = terms.home(ordered, traits.session, aim)
         if home is not None:
             return home, "session"
     return ordered[0], "policy"

@@ -4,8 +4,9 @@ A policy gets candidates that are all eligible and returns all of them, best fir
 
 How long a target is expected to take is its time to the first token and the time of a usual answer at its
 speed, both as they were last seen (`routing/health.py`). A target that was never measured is expected to take no
-time, so that it is tried at once. The measurements hold the load there was; `fastest` looks ahead and multiplies
-by the calls that are open, `balanced` does not, since its seconds are changed into money.
+time, so that it is tried at once; and what was measured is forgotten with a half-life of STALE seconds, so that one
+that was slow is tried again though others do. The measurements hold the load there was; `fastest` looks ahead and
+multiplies by the calls that are open, `balanced` does not, since its seconds are changed into money.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +26,19 @@ class Candidate(Struct, frozen=True, gc=False):
     cost: int | None
 
 
+STALE = 60.0
+"""Seconds after which half of what was measured is forgotten."""
+
+
 class Aim(Struct, frozen=True, gc=False):
-    """What policies weigh with: tokens of the answer to expect, and nano-dollars that a second saved is worth."""
+    """What policies weigh with.
+
+    Tokens of the answer to expect, nano-dollars that a second saved is worth, and monotonic seconds.
+    """
 
     output_tokens: int = 0
     second: int = 0
+    now: float = 0.0
 
 
 Dice: TypeAlias = Callable[[], float]
@@ -38,11 +47,13 @@ Dice: TypeAlias = Callable[[], float]
 Policy: TypeAlias = Callable[[Sequence[Candidate], Aim, Dice], list[Candidate]]
 
 
-def seconds(health: Health, output_tokens: int) -> float:
+def seconds(health: Health, aim: Aim) -> float:
     """How long a target is expected to take; 0 when it was never measured."""
-    expected = health.latency or 0.0
+    expected = 0.0
+    if health.latency is not None:
+        expected = health.latency * 0.5 ** ((aim.now - health.latency_at) / STALE)
     if health.speed:
-        expected += output_tokens / health.speed
+        expected += aim.output_tokens / health.speed * 0.5 ** ((aim.now - health.speed_at) / STALE)
     return expected
 
 
@@ -67,7 +78,7 @@ def balanced(candidates: Sequence[Candidate], aim: Aim, _dice: Dice) -> list[Can
         candidates,
         key=lambda one: (
             one.cost is None,
-            (one.cost or 0) + aim.second * seconds(one.health, aim.output_tokens),
+            (one.cost or 0) + aim.second * seconds(one.health, aim),
             one.health.in_flight,
         ),
     )
@@ -83,9 +94,7 @@ def fastest(candidates: Sequence[Candidate], aim: Aim, dice: Dice) -> list[Candi
 
     Two choices instead of the best of all keep replicas from stampeding onto one target.
     """
-    ranked = sorted(
-        candidates, key=lambda one: seconds(one.health, aim.output_tokens) * (one.health.in_flight + 1)
-    )
+    ranked = sorted(candidates, key=lambda one: seconds(one.health, aim) * (one.health.in_flight + 1))
     if len(ranked) > 2:
         one = int(dice() * len(ranked))
         other = int(dice() * (len(ranked) - 1))

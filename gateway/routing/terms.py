@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gateway.config.snapshot import Route, RouteTarget, Terms
-from gateway.routing.policies import Candidate, seconds
+from gateway.routing.policies import Aim, Candidate, seconds
 
 NEEDS = ("tools", "images", "json_schema")
 """What terms and traits call by the same name: wanted or not, needed or not."""
@@ -79,7 +79,7 @@ def shadows(route: Route, traits: Traits) -> Sequence[RouteTarget]:
     ]
 
 
-def home(ranked: Sequence[Candidate], session: str, output_tokens: int) -> Candidate | None:
+def home(ranked: Sequence[Candidate], session: str, aim: Aim) -> Candidate | None:
     """Where a session belongs among candidates in the order of their policy; None when all are crowded.
 
     Rendezvous hashing by weight: each target draws for the session, the highest wins, and one that is missing
@@ -88,12 +88,12 @@ def home(ranked: Sequence[Candidate], session: str, output_tokens: int) -> Candi
     """
     open_calls = sum(one.health.in_flight for one in ranked) + 1
     most = max(FEW, CROWDED * open_calls / len(ranked))
-    best = seconds(ranked[0].health, output_tokens)
+    best = seconds(ranked[0].health, aim)
     fit = [
         one
         for one in ranked
         if one.health.in_flight < most
-        and (not best or seconds(one.health, output_tokens) <= PATIENCE * best + GRACE)
+        and (not best or seconds(one.health, aim) <= PATIENCE * best + GRACE)
         and one.target.weight
     ]
     draws = {id(one): drawn(f"{session} {one.target.id}") ** (1.0 / one.target.weight) for one in fit}

@@ -88,7 +88,8 @@ async def test_health_and_speed_are_told_as_they_are(tmp_path: Path):
     assert (a["state"], a["why_not"], a["target"]) == ("throttled", "rate_limited", "a/m")
     assert 50 < a["shut_seconds"] <= 60
     assert b["state"] == "closed"
-    assert b["first_token_seconds"] == b["expected_seconds"] > 0
+    assert b["first_token_seconds"] == pytest.approx(b["expected_seconds"], rel=0.1)
+    assert b["first_token_seconds"] > 0
 
 
 async def test_what_a_target_would_not_be_told_is_named(tmp_path: Path):

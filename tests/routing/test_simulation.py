@@ -156,6 +156,18 @@ def test_fastest_leaves_a_target_that_turns_slow_and_comes_back_when_it_is_well(
     assert share(100, 120) > 0.5
 
 
+@pytest.mark.parametrize("policy", ["fastest", "balanced"])
+def test_a_target_that_was_slow_is_tried_again_though_nobody_is_busy(policy: str):
+    """One request at a time and two targets: nothing but time speaks for the one that was slow once."""
+
+    def once_slow(now: float) -> Mapping[str, Server]:
+        return {"swift": Server(8.0 if now < 20 else 0.2, 200.0), "usual": Server(1.0, 100.0)}
+
+    served = simulate(once_slow, Traffic(rate=0.2, seconds=1200.0), by(policy, second=0.001))
+    late = [one.target for one in served if one.at > 600]
+    assert late.count("swift/model") > 0.8 * len(late)
+
+
 def test_cheapest_costs_less_than_taking_turns():
     traffic = Traffic(rate=20.0)
     turns = spent(simulate(unequal, traffic, taking_turns()))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.config.snapshot import Terms
 from gateway.routing import cost, health, terms
 from gateway.routing.plan import Ask, plan
-from gateway.routing.policies import Candidate
+from gateway.routing.policies import Aim, Candidate
 from gateway.routing.terms import Traits, drawn
 from providers.errors import ErrorKind
 from tests.routing.values import route, target
@@ -163,5 +163,5 @@ def test_without_a_session_the_policy_decides():
 
 def test_a_home_is_always_one_of_the_candidates():
     crowd = [Candidate(one, health.Health(in_flight=100), 1) for one in (A, B)]
-    assert terms.home(crowd, "s", 0) in crowd
-    assert terms.home([Candidate(target("z", weight=0), health.NEW, 1)], "s", 0) is None
+    assert terms.home(crowd, "s", Aim()) in crowd
+    assert terms.home([Candidate(target("z", weight=0), health.NEW, 1)], "s", Aim()) is None
