@@ -245,6 +245,10 @@ class Model(Part):
         default=False,
         description="Whether a session's requests go to one target, while that is well and not crowded.",
     )
+    hedge: bool = Field(
+        default=False,
+        description="Whether streams ask a second target when the first is later than 95 of 100 times.",
+    )
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
@@ -253,6 +257,8 @@ class Model(Part):
     def _has_effect(self) -> "Model":
         if self.usd_per_second is not None and self.policy != "balanced":
             raise ValueError(f"sets usd_per_second, which only policy balanced uses; it is {self.policy}")
+        if self.hedge and (self.kind != "chat" or len(self.targets) < 2):
+            raise ValueError("sets hedge, which needs kind chat and a second target")
         return self
 
 

@@ -76,6 +76,7 @@ class Routes:
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
             second=round(NANO * worth),
             affinity=written.affinity,
+            hedge=written.hedge,
             shadows=[target for target in whole if _is_shadow(target)],
         )
         return replace(route, steered=steering.is_steered(route))

@@ -110,7 +110,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `second` is what the policy `balanced` takes a second saved to be worth, in nano-dollars. `affinity`: requests
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
-    of this is in use, so that a request's traits must be known.
+    of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
+    late.
     """
 
     model: str
@@ -123,6 +124,7 @@ class Route(Struct, frozen=True, kw_only=True):
     affinity: bool = False
     shadows: Sequence[RouteTarget] = ()
     steered: bool = False
+    hedge: bool = False
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

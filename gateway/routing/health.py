@@ -24,6 +24,9 @@ Two averages say how fast it is, both with a half-life of HALF_LIFE seconds:
 
 An answer that was not streamed hides its first content: a long one is a sample of speed over its whole time, a
 short one of latency. `in_flight` counts open calls.
+
+`late` follows the time that 95 of 100 first contents take: each sample above it raises it by LATER, each one
+below lowers it by so much less that both balance when one in twenty is above. It takes TELLING_SAMPLES to trust.
 """
 
 from msgspec import Struct
@@ -40,6 +43,9 @@ PROBE_SECONDS = 30.0
 """How long a half-open target waits for word of its probe before it lets the next one through."""
 HALF_LIFE = 10.0
 """Seconds after which a sample of latency or speed counts half."""
+TELLING_SAMPLES = 20
+LATER = 1.2
+_SOONER = LATER ** (-0.05 / 0.95)
 TELLING_TOKENS = 16
 """Output tokens from which on an answer says something about speed."""
 
@@ -50,7 +56,7 @@ class Health(Struct, frozen=True, kw_only=True):
     `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row.
     While a half-open target's probe is out, `probe_until` is when the next may go if nothing is heard of it.
     `latency` is seconds, `speed` output tokens per second; None until measured. `latency_at` and `speed_at` are
-    when the last sample came.
+    when the last sample came. `late` is the 95th percentile of latency, from `samples` of them.
     """
 
     failures: int = 0
@@ -64,6 +70,8 @@ class Health(Struct, frozen=True, kw_only=True):
     latency_at: float = 0.0
     speed: float | None = None
     speed_at: float = 0.0
+    late: float | None = None
+    samples: int = 0
 
 
 NEW = Health()
@@ -98,8 +106,12 @@ def answered(health: Health, now: float, seconds: float, *, whole: bool = False)
     A call that began before the target was shut says nothing about why it was: it stays shut.
     """
     latency, latency_at = (health.latency, health.latency_at) if whole else (seconds, now)
+    late, samples = health.late, health.samples
+    if not whole:
+        late = seconds if late is None else late * (LATER if seconds > late else _SOONER)
+        samples += 1
     if now < health.shut_until and now - seconds < health.shut_at:
-        return replace(health, latency=latency, latency_at=latency_at)
+        return replace(health, latency=latency, latency_at=latency_at, late=late, samples=samples)
     known = health.latency
     if known is not None and latency is not None and latency < known:
         latency = known + (latency - known) * (1.0 - 0.5 ** ((now - health.latency_at) / HALF_LIFE))
@@ -109,7 +121,17 @@ def answered(health: Health, now: float, seconds: float, *, whole: bool = False)
         latency_at=latency_at,
         speed=health.speed,
         speed_at=health.speed_at,
+        late=late,
+        samples=samples,
     )
+
+
+def outrun(health: Health, now: float, seconds: float) -> Health:
+    """Another target gave its content first; this one took longer than `seconds`. That is no failure."""
+    known, late, samples = health.latency or 0.0, health.late, health.samples
+    if late is not None and seconds > late:
+        late, samples = late * LATER, samples + 1
+    return replace(health, latency=max(known, seconds), latency_at=now, late=late, samples=samples)
 
 
 def ended(
@@ -143,6 +165,8 @@ def mended(health: Health) -> Health:
         latency_at=health.latency_at,
         speed=health.speed,
         speed_at=health.speed_at,
+        late=health.late,
+        samples=health.samples,
     )
 
 

@@ -17,6 +17,10 @@ from providers.errors import ErrorKind, ProviderError
 MOST_TARGETS = 5000
 """Targets remembered; clients can name as many as they like by `provider/model`."""
 _MENDABLE = frozenset((ErrorKind.AUTHENTICATION, ErrorKind.QUOTA, ErrorKind.NOT_FOUND))
+HEDGE_EVERY = 20
+"""Requests of a route that pay for one hedge: 5 % more load at most."""
+SAVED_HEDGES = 5
+"""Hedges that quiet times may save up."""
 SPARE_RETRIES = 3
 """Retries that may run at once however small the load is; beyond that a route's budget counts."""
 
@@ -30,6 +34,7 @@ class Board:
         self.known: dict[str, Health] = {}
         self._active: dict[str, int] = {}
         self._retrying: dict[str, int] = {}
+        self._saved: dict[str, int] = {}
 
     def enter(self, route: Route) -> None:
         """A request begins on this route."""
@@ -72,6 +77,23 @@ class Board:
     def give_retry(self, route: Route, count: int) -> None:
         """`count` retries are over."""
         self._retrying[route.model] -= count
+
+    def save_for_hedge(self, route: Route) -> None:
+        """A request came that may have to be hedged: it pays its part."""
+        saved = self._saved.get(route.model, 0)
+        self._saved[route.model] = min(saved + 1, HEDGE_EVERY * SAVED_HEDGES)
+
+    def take_hedge(self, route: Route) -> bool:
+        """Ask for leave to hedge one request."""
+        saved = self._saved.get(route.model, 0)
+        if saved < HEDGE_EVERY:
+            return False
+        self._saved[route.model] = saved - HEDGE_EVERY
+        return True
+
+    def outrun(self, target: RouteTarget, now: float, seconds: float) -> None:
+        """A call was given up after `seconds`, because another one had its content first."""
+        self.known[target.id] = health.outrun(self.known[target.id], now, seconds)
 
     def start(self, target: RouteTarget, now: float) -> None:
         """A call goes out; `end` must follow."""

@@ -43,7 +43,9 @@ T = TypeVar("T")
 class Walk(Struct, kw_only=True):
     """One request's way through its plan. `deadline` is monotonic seconds for all attempts together.
 
-    `whole`: what an attempt returns is the whole answer and not the first content of a stream.
+    `whole`: what an attempt returns is the whole answer and not the first content of a stream. `beside` are targets
+    that an attempt called beside its own: they count among the route's attempts and are not asked again. `began` is
+    when the call in hand went out; an attempt that was answered elsewhere than it was sent sets it, and `winner`.
     """
 
     route: Route
@@ -52,6 +54,9 @@ class Walk(Struct, kw_only=True):
     clock: Clock
     board: Board
     whole: bool = False
+    beside: Sequence[RouteTarget] = ()
+    began: float = 0.0
+    winner: RouteTarget | None = None
 
 
 Attempt = Callable[[RouteTarget, str], Awaitable[T]]
@@ -69,8 +74,8 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
     try:
         while True:
             target = remaining[0]
-            began = walk.clock.monotonic()
-            board.start(target, began)
+            walk.began = walk.clock.monotonic()
+            board.start(target, walk.began)
             try:
                 result = await attempt(target, kind)
             except ProviderError as error:
@@ -82,7 +87,7 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
                 raise
             else:
                 now = walk.clock.monotonic()
-                board.answered(target, now, now - began, whole=walk.whole)
+                board.answered(walk.winner or target, now, now - walk.began, whole=walk.whole)
                 return result
             again = await _next(walk, remaining, causes)
             if again is None:
@@ -102,11 +107,12 @@ async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[Provi
     error = causes[-1]
     outcome = OUTCOMES[error.kind]
     if (
-        sum(cause.sent for cause in causes) >= walk.route.retries.attempts
+        len(walk.beside) + sum(cause.sent for cause in causes) >= walk.route.retries.attempts
         or walk.clock.monotonic() >= walk.deadline
     ):
         return None
     failed = remaining.pop(0)
+    remaining[:] = [target for target in remaining if target not in walk.beside]
     if outcome.next:
         if outcome.larger_window:
             window = failed.context_window or 0

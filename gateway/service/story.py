@@ -6,7 +6,6 @@ for a stream, then `settle`, exactly once.
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -22,7 +21,9 @@ from gateway.routing.policies import POLICIES
 from gateway.service.admission import Admission, Grant
 from gateway.service.board import Board
 from gateway.service.books import Books
+from gateway.service.failover import Attempt as Attempts
 from gateway.service.failover import Walk, first_answer
+from gateway.service.hedge import Hedge, Purse
 from gateway.service.pictures import Pictures
 from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
@@ -59,8 +60,8 @@ class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_attempt", "_call", "_caller", "_chosen", "_deadline", "_dropped", "_grant", "_parts", "_route",
-        "_snapshot", "_usage", "_weighed", "_wish",
+        "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_parts", "_route", "_snapshot", "_usage",
+        "_weighed", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -74,7 +75,6 @@ class Story:
         self._grant: Grant | None = None
         self._chosen: RouteTarget | None = None
         self._attempt: Attempt | None = None
-        self._dropped: Sequence[str] = ()
         self._usage: Usage | None = None
         call.model, call.stream = self._route.model, wish.stream
         call.key_id, call.organisation = caller.id, caller.organisation
@@ -114,11 +114,30 @@ class Story:
             board=parts.board,
             whole=not wish.stream,
         )
-        result: Completion | Reading = await first_answer(walk, self._try)
+        attempt = self._hedged(walk) if route.hedge and wish.stream else self._try
+        result: Completion | Reading = await first_answer(walk, attempt)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
             self._note(usage, result.finish_reason, result.model, result.id)
         return result
+
+    def _hedged(self, walk: Walk) -> Attempts[Completion | Reading]:
+        """Attempts of which the first is raced by a second when it is late."""
+        parts = self._parts
+        purse = Purse(
+            admission=parts.admission,
+            books=parts.books,
+            clock=parts.clock,
+            weighed=self._weighed,
+            call=self._call,
+        )
+        return Hedge(walk, self._try, purse, self._choose).attempt
+
+    def _choose(self, target: RouteTarget) -> None:
+        """Of several attempts that had content, take the one at this target."""
+        attempts = self._call.attempts
+        self._chosen = target
+        self._attempt = self._call.chosen = next(one for one in reversed(attempts) if one.target == target.id)
 
     async def _try(self, target: RouteTarget, kind: str) -> Completion | Reading:
         """One call to one target, on the record."""
@@ -160,7 +179,7 @@ class Story:
         answer = await self._send(http, target.timeouts)
         try:
             attempt.status = answer.status
-            self._dropped = http.dropped
+            attempt.dropped = http.dropped
             if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
                 reading = Reading(answer, spoken.stream(request, place), target.timeouts)
                 await reading.begin()
@@ -256,7 +275,8 @@ class Story:
             made += ((b"x-fairlead-target", attempt.target.encode()),)
             if attempt.cost is not None:
                 made += ((b"x-fairlead-cost-usd", cost.dollars(attempt.cost).encode()),)
-        if self._dropped:
-            names = ",".join(name for name in self._dropped if _FIELD.fullmatch(name))
+        told = attempt or (call.attempts[-1] if call.attempts else None)
+        if told is not None and told.dropped:
+            names = ",".join(name for name in told.dropped if _FIELD.fullmatch(name))
             made += ((b"x-fairlead-dropped-params", names[:_MOST_NAMES].encode()),)
         return made

@@ -29,6 +29,7 @@ SET = {"OWN": "own-secret", "A": "key-a"}
         ("    targets:", "    policy: fastst\n    targets:", "5: models.fast.policy", 'unknown value "fastst": did'),
         ("    targets:", "    policy: quickly\n    targets:", "5: models.fast.policy", 'unknown value "quickly":'),
         ("    targets:", "    usd_per_second: 1\n    targets:", "4: models.fast", "sets usd_per_second, which only"),
+        ("    targets:", "    hedge: true\n    targets:", "4: models.fast", "sets hedge, which needs kind chat and a"),
         ("model: m", "model: m, timeout: {total: 8x}", "6: models.fast.targets[0].timeout.total", "is not a duration:"),
         ("model: m", "model: m, timeout: {total: 0}", "6: models.fast.targets[0].timeout.total", "must be greater"),
         ("model: m", "model: m, weight: 1.5", "6: models.fast.targets[0].weight", "must be a whole number"),
