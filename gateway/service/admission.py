@@ -14,7 +14,6 @@ from gateway.clock import Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
 from gateway.limits.rules import (
-    CONCURRENT,
     LEASE_SECONDS,
     Costs,
     Dimension,
@@ -86,14 +85,10 @@ class Admission:
         return grant
 
     async def headroom(self, caller: Caller, lease: str, costs: Costs) -> Sequence[Room]:
-        """What is left in each of the caller's limits that such a request counts in. Takes nothing of it.
-
-        Slots (`concurrent`) are not told: to look at one is to take it.
-        """
+        """What is left in each of the caller's limits that such a request counts in. Takes nothing of it."""
         if not caller.limits:
             return ()
         needed = self._known(caller).template.dimensions(costs, self._clock.now())
-        needed = tuple(one for one in needed if one.kind != CONCURRENT)
         asked = tuple(structs.replace(one, cost=0) for one in needed)
         verdict = await self._acquire(caller, lease, asked)
         await self._limiter.settle(lease, asked, [0] * len(asked))

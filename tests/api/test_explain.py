@@ -119,7 +119,7 @@ async def test_the_keys_limits_are_told_and_nothing_of_them_is_taken(tmp_path: P
         async with running(text, tmp_path) as gateway:
             for _ in range(5):
                 told = (await explained(gateway, **ASK)).json()
-                requests, dollars = told["limits"]
+                requests, slots, dollars = told["limits"]
                 assert (requests["limit"], requests["of"], requests["left"], requests["enough"]) == (
                     "requests",
                     2,
@@ -127,9 +127,10 @@ async def test_the_keys_limits_are_told_and_nothing_of_them_is_taken(tmp_path: P
                     True,
                 )
                 assert (dollars["limit"], dollars["left"]) == ("dollars", 5)
+                assert (slots["limit"], slots["left"]) == ("concurrent", 1)
             for _ in range(2):
                 assert (await asked(gateway)).status_code == 200
-            (requests, dollars) = (await explained(gateway, **ASK)).json()["limits"]
+            (requests, _, dollars) = (await explained(gateway, **ASK)).json()["limits"]
             assert (requests["left"], requests["enough"]) == (0, False)
             assert dollars["left"] == pytest.approx(5 - 2 * 15e-6)
 
