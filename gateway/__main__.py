@@ -66,6 +66,28 @@ def check(
     raise typer.Exit(run(file, secrets=secrets))
 
 
+@cli.command()
+def explain(
+    model: Annotated[str, typer.Option(help="The model, as a client would name it.")],
+    body: Annotated[
+        Path | None, typer.Option(help="A JSON file with the request's body. Default: the smallest one.")
+    ] = None,
+    config: Config = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="A running gateway to ask, as in http://127.0.0.1:4000; else the file is."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The gateway key to ask with.", envvar="FAIRLEAD_KEY")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole explanation as JSON.")] = False,
+) -> None:
+    """Say where a request would go and why; exit 1 when nobody would answer. No provider is called."""
+    from gateway.commands.explain import Options, run  # noqa: PLC0415
+
+    raise typer.Exit(run(Options(model=model, body=body, config=config, url=url, key=key, as_json=as_json)))
+
+
 @cli.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )

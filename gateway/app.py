@@ -12,7 +12,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import generations, openapi, videos
+from gateway.api import admin, explain, generations, openapi, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -37,6 +37,7 @@ from gateway.service.chat import Chat
 from gateway.service.keys import KeyRing
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
+from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
@@ -69,6 +70,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self.draining = False
+        self._admin_key = settings.admin_key
         self.metrics = Metrics()
         self._board = Board()
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
@@ -78,6 +80,7 @@ class Gateway:
         self._fetcher = Fetcher(Dialer(None))
         self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
+        self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
         self._ring = KeyRing(self.live, settings.pepper.reveal().encode())
         export, self._close_export = _exporter(environment)
@@ -99,6 +102,7 @@ class Gateway:
             books=self._books,
             clock=SYSTEM,
             pictures=Pictures(self._fetcher),
+            shadows=self._shadows,
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
@@ -139,6 +143,8 @@ class Gateway:
                 *self._model_routes(),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
+                *explain.routes(self._explaining(), self._caller),
+                *admin.routes(self._admin_key, self.live, self._board),
                 *openapi.ROUTES,
                 *system_routes(self.metrics, self._why_not_ready),
             ],
@@ -148,6 +154,9 @@ class Gateway:
             logging_config=None,
         )
         return Edge(observed(ordinary, self._recorder), direct)  # type: ignore[arg-type] # same protocol
+
+    def _explaining(self) -> explain.Explaining:
+        return explain.Explaining(live=self.live, board=self._board, admission=self._admission, clock=SYSTEM)
 
     def _caller(self, request: Request[Any, Any, Any]) -> Caller:
         caller = authenticate(self._ring, dict(request.scope["headers"]))
@@ -163,7 +172,7 @@ class Gateway:
 
         @get("/v1/models/{model:path}", summary="Retrieve one model")
         async def retrieve_model(request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
-            return dict(one_model(self.live.current, self._caller(request), model.removeprefix("/")))
+            return one_model(self.live.current, self._caller(request), model.removeprefix("/"))
 
         return (list_models, retrieve_model)
 
@@ -190,6 +199,7 @@ class Gateway:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self._shadows.stop()
             self._books.stop()
             await writing
             await self._upstream.close()
@@ -236,9 +246,16 @@ class Gateway:
             now = SYSTEM.monotonic()
             return [((key,), _STATES[health.state(seen, now)]) for key, seen in known.items()]
 
+        def rests() -> Gauge:
+            now = SYSTEM.monotonic()
+            shut = [(key, seen) for key, seen in known.items() if seen.shut and now < seen.shut_until]
+            return [((key, str(seen.shut)), seen.shut_until - now) for key, seen in shut]
+
         return {
             names.TARGET_STATE: states,
             names.TARGET_IN_FLIGHT: lambda: [((key,), seen.in_flight) for key, seen in known.items()],
+            names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],
+            names.TARGET_REST: rests,
             names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }

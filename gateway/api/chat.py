@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.api.auth import authenticate
 from gateway.api.edge import (
@@ -23,6 +24,7 @@ from gateway.api.edge import (
     send_error,
     send_whole,
 )
+from gateway.api.hints import REGION, SESSION, TAGS, hints_in
 from gateway.api.render import error_event
 from gateway.clock import Clock
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, Unavailable
@@ -105,7 +107,10 @@ class Endpoint:
         if b"content-type" in headers and headers[b"content-type"] != b"application/json":
             _check_type(headers[b"content-type"])
         strict = b"x-fairlead-strict" in headers and headers[b"x-fairlead-strict"] in _YES
-        return self._read(body, int(self._door.clock.now()), strict=strict)
+        wish = self._read(body, int(self._door.clock.now()), strict=strict)
+        if TAGS in headers or REGION in headers or SESSION in headers:
+            wish = replace(wish, hints=hints_in(headers))
+        return wish
 
 
 async def _stopped(send: Send, call: Call) -> NoReturn:

@@ -49,8 +49,8 @@ class Edge:
     """The whole ASGI app: `direct` endpoints by path, and `ordinary` for all else, behind the edge's rules."""
 
     def __init__(self, ordinary: App, direct: Mapping[str, App]) -> None:
-        self._ordinary = ordinary
-        self._direct = direct
+        self.ordinary = ordinary
+        self.direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
@@ -60,10 +60,10 @@ class Edge:
                 await send_error(send, refused, "", close=True)
                 return
             path = scope["path"]
-            if path in self._direct:
-                await self._direct[path](scope, receive, send)
+            if path in self.direct:
+                await self.direct[path](scope, receive, send)
                 return
-        await self._ordinary(scope, receive, send)
+        await self.ordinary(scope, receive, send)
 
 
 def _refuse(headers: list[tuple[bytes, bytes]]) -> GatewayError | None:

@@ -1,6 +1,5 @@
 """`GET /v1/models`: what a key may use, in OpenAI's form with a few extra facts."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from gateway.config.snapshot import Caller, Route, Snapshot
@@ -10,24 +9,30 @@ KINDS = ("chat", "embedding", "video")
 
 
 def model_list(snapshot: Snapshot, caller: Caller) -> dict[str, Any]:
-    """Every configured model this caller may use, in the order of the file."""
-    rows = [_row(snapshot, route) for route in snapshot.routes.values() if caller.may_use(route.model)]
-    return {"object": "list", "data": rows}
+    """Every configured model this caller may use, in the order of the file, then its own names for some."""
+    names = [*snapshot.routes, *(alias for alias in caller.aliases if alias not in snapshot.routes)]
+    found = ((name, _route(snapshot, caller, name)) for name in names)
+    return {"object": "list", "data": [_row(snapshot, name, route) for name, route in found if route]}
 
 
-def one_model(snapshot: Snapshot, caller: Caller, model: str) -> Mapping[str, Any]:
+def one_model(snapshot: Snapshot, caller: Caller, model: str) -> dict[str, Any]:
     """One model. Raises NotFound for one that does not exist or that this caller may not use."""
-    found = (snapshot.resolve(model, kind) for kind in KINDS)
-    route = next(filter(None, found), None) if caller.may_use(model) else None
+    route = _route(snapshot, caller, model)
     if route is None:
         raise NotFound(f"The model `{model}` does not exist.", code="model_not_found", param="model")
-    return _row(snapshot, route)
+    return _row(snapshot, model, route)
 
 
-def _row(snapshot: Snapshot, route: Route) -> dict[str, Any]:
+def _route(snapshot: Snapshot, caller: Caller, model: str) -> Route | None:
+    name = caller.aliases.get(model, model)
+    found = (snapshot.resolve(name, kind) for kind in KINDS)
+    return next(filter(None, found), None) if caller.may_use(name) else None
+
+
+def _row(snapshot: Snapshot, name: str, route: Route) -> dict[str, Any]:
     windows = [target.context_window for target in route.targets if target.context_window is not None]
     return {
-        "id": route.model,
+        "id": name,
         "object": "model",
         "created": snapshot.compiled_at,
         "owned_by": "fairlead",

@@ -152,6 +152,7 @@ class _Keys:
             id=key.name,
             name=key.name,
             models=self._models(path, key),
+            aliases=self._aliases(path, key),
             limits=self._rules(path, key),
             organisation=key.organisation,
             project=key.project,
@@ -159,12 +160,23 @@ class _Keys:
         )
 
     def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
-        known = self._draft.names("models")
         for at, name in enumerate(key.models):
-            provider, slash, _ = name.partition("/")
-            if name != "*" and name not in known and not (slash and provider in self._providers):
-                self._draft.report((*path, "models", at), unknown("model", name, known))
+            if name != "*":
+                self._must_exist((*path, "models", at), name)
         return None if "*" in key.models else frozenset(key.models)
+
+    def _aliases(self, path: Path, key: model.Key) -> Mapping[str, str]:
+        for alias, name in key.aliases.items():
+            self._must_exist((*path, "aliases", alias), name)
+            if "*" not in key.models and name not in key.models:
+                self._draft.report((*path, "aliases", alias), f'is "{name}", which is not among its `models`')
+        return key.aliases
+
+    def _must_exist(self, path: Path, name: str) -> None:
+        known = self._draft.names("models")
+        provider, slash, _ = name.partition("/")
+        if name not in known and not (slash and provider in self._providers):
+            self._draft.report(path, unknown("model", name, known))
 
     def _rules(self, path: Path, key: model.Key) -> Sequence[LimitRule]:
         if not isinstance(key.limits, str):

@@ -17,6 +17,7 @@ from gateway.config.fields import (
     ModelName,
     ModelOrAll,
     Name,
+    Percent,
     SecretText,
     Size,
     Url,
@@ -165,6 +166,24 @@ class Price(Part):
         )
 
 
+class When(Part):
+    """The requests a target is asked for; what is left out does not matter."""
+
+    tools: bool | None = Field(
+        default=None, description="true: only with tools. false: only without, for a model that has none."
+    )
+    images: bool | None = Field(default=None, description="The same for pictures in the messages.")
+    json_schema: bool | None = Field(default=None, description="The same for answers by a JSON schema.")
+    min_input: Count | None = Field(default=None, description="Estimated input tokens, at least.")
+    max_input: Count | None = Field(default=None, description="Estimated input tokens, at most.")
+
+    @model_validator(mode="after")
+    def _some_size(self) -> "When":
+        if self.min_input is not None and self.max_input is not None and self.min_input > self.max_input:
+            raise ValueError(f"takes no size: min_input {self.min_input} is above max_input {self.max_input}")
+        return self
+
+
 class Target(Part):
     """One place a model can be served."""
 
@@ -177,6 +196,19 @@ class Target(Part):
     health: Health | None = Field(default=None, description="Overrides the model's health rule.")
     weight: Annotated[int, Field(ge=0, le=10**6)] = Field(
         default=1, description="Its share under the policy weighted."
+    )
+    when: When | None = Field(default=None, description="The requests it is asked for. Default: all.")
+    tags: Annotated[list[Name], Field(max_length=20)] = Field(
+        default=[], description="What requests may ask for in x-fairlead-tags; all they name must be here."
+    )
+    region: Name | None = Field(
+        default=None, description="Where it runs, as in eu-west-1; requests may ask by x-fairlead-region."
+    )
+    canary: Percent | None = Field(
+        default=None, description="Percent of requests that are asked here first; it gets no others."
+    )
+    shadow: Percent | None = Field(
+        default=None, description="Percent of requests it gets a copy of; its answers are thrown away."
     )
     context_window: Count | None = Field(
         default=None, description="Tokens the model can take in; overrides the catalogue."
@@ -215,11 +247,22 @@ class Model(Part):
     """A name that clients use, and where it is served."""
 
     kind: Kind = Field(default="chat", description="What it does: chat, embedding or video.")
-    policy: Literal["cheapest", "fastest", "weighted", "in_order"] = Field(
+    policy: Literal["cheapest", "fastest", "balanced", "least_busy", "weighted", "in_order"] = Field(
         default="in_order", description="Which target is asked first; the others are asked when it fails."
+    )
+    usd_per_second: Dollars | None = Field(
+        default=None, description="Policy balanced: USD that a second saved is worth. Default: 0.001."
     )
     targets: Annotated[list[Target], Field(min_length=1, max_length=100)] = Field(
         description="Where it is served."
+    )
+    affinity: bool = Field(
+        default=False,
+        description="Whether a session's requests go to one target, while that is well and not crowded.",
+    )
+    hedge: bool = Field(
+        default=False,
+        description="Whether streams ask a second target when the first is later than 95 of 100 times.",
     )
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
@@ -229,6 +272,14 @@ class Model(Part):
         description="Chat: a stream that breaks after its first content ends with an error, or the next "
         "target goes on with it (text only), and the last chunk says so.",
     )
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> "Model":
+        if self.usd_per_second is not None and self.policy != "balanced":
+            raise ValueError(f"sets usd_per_second, which only policy balanced uses; it is {self.policy}")
+        if self.hedge and (self.kind != "chat" or len(self.targets) < 2):
+            raise ValueError("sets hedge, which needs kind chat and a second target")
+        return self
 
 
 class Defaults(Part):
@@ -289,6 +340,9 @@ class Key(Part):
     )
     models: list[ModelOrAll] = Field(
         default=["*"], description='Models it may use, by name; ["*"] means all.'
+    )
+    aliases: Annotated[dict[ModelName, ModelName], Field(max_length=100)] = Field(
+        default={}, description="Names of its own for models, as in {gpt-4o: fast}."
     )
     limits: Annotated[
         Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],

@@ -7,16 +7,18 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
-from gateway.config import model
+from gateway.config import model, steering
 from gateway.config.catalogue import Catalogue
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import (
+    NANO,
     HealthRule,
     ProviderRow,
     Retries,
     Route,
     RouteTarget,
+    Terms,
     Timeouts,
 )
 from gateway.config.vendors import SCRIPTED, SPOKEN
@@ -27,6 +29,9 @@ T = TypeVar("T")
 
 Report: TypeAlias = Callable[[Path, str], None]
 """Takes what is wrong, and where below the model."""
+
+USD_PER_SECOND = 0.001
+"""What a second saved is worth to a route of policy `balanced` that does not say."""
 
 _VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "input_names")
 """What a target in the file may say of a video model itself."""
@@ -55,25 +60,34 @@ class Routes:
     def route(self, name: str, written: model.Model, report: Report) -> Route | None:
         """The route of one model; None when something about it was reported."""
         defaults = self._defaults
-        targets = [
-            self._target(written, target, partial(_below, report, at))
-            for at, target in enumerate(written.targets)
+        steering.check(written.kind, written.targets, report)
+        made = [
+            self._target(written, target, terms, partial(_below, report, at))
+            for at, (target, terms) in enumerate(
+                zip(written.targets, steering.terms_of(written.targets), strict=True)
+            )
         ]
-        whole = [target for target in targets if target is not None]
+        whole = [target for target in made if target is not None]
         fits = written.on_cut == "error" or written.kind == "chat"
         if not fits:
             report(("on_cut",), f"is for models of kind chat; this one is {written.kind}")
-        if len(whole) < len(targets) or not fits:
+        if len(whole) < len(made) or not fits:
             return None
-        return Route(
+        worth = USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second
+        route = Route(
             model=name,
             kind=written.kind,
             policy=written.policy,
-            targets=whole,
+            targets=[target for target in whole if not _is_shadow(target)],
             retries=_layered(Retries, defaults.retries, written.retries),
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
             on_cut=written.on_cut,
+            second=round(NANO * worth),
+            affinity=written.affinity,
+            hedge=written.hedge,
+            shadows=[target for target in whole if _is_shadow(target)],
         )
+        return replace(route, steered=steering.is_steered(route))
 
     def on_demand(self, name: str, kind: str) -> Route | None:
         """The route of `provider/model` for any provider that can be called; None when there is none."""
@@ -89,7 +103,9 @@ class Routes:
             return None
         return self.route(name, written, lambda _path, _message: None)
 
-    def _target(self, whole: model.Model, written: model.Target, report: Report) -> RouteTarget | None:
+    def _target(
+        self, whole: model.Model, written: model.Target, terms: Terms | None, report: Report
+    ) -> RouteTarget | None:
         row = self._provider(whole.kind, written, report)
         if not _suits(whole.kind, written, report) or row is None:
             return None
@@ -118,6 +134,7 @@ class Routes:
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
             prefill=bool(rules.get("prefill")) if written.prefill is None else written.prefill,
+            terms=terms,
         )
 
     def _provider(self, kind: str, written: model.Target, report: Report) -> ProviderRow | None:
@@ -151,6 +168,10 @@ class Routes:
         if row.dialect == SCRIPTED:
             return Listing()
         return self._prices.find(row.vendor, row.base_url, written.model)
+
+
+def _is_shadow(target: RouteTarget) -> bool:
+    return target.terms is not None and target.terms.shadow > 0
 
 
 def _below(report: Report, at: int, path: Path, message: str) -> None:

@@ -14,6 +14,7 @@ DEFAULT_CONFIG = Path("config/fairlead.yaml")
 
 _FORMS: Mapping[str, tuple[str, str]] = {
     # variable: what its value must look like, for us and for a person
+    "FAIRLEAD_ADMIN_KEY": (r"\S{16,}", "at least 16 characters without spaces"),
     "FAIRLEAD_DATABASE_URL": (
         r"(sqlite\+aiosqlite|postgresql\+psycopg)://.+",
         "sqlite+aiosqlite:///path or postgresql+psycopg://user:password@host:port/name",
@@ -30,6 +31,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
 class Settings(Struct, frozen=True, kw_only=True):
     """`FAIRLEAD_CONFIG`, `FAIRLEAD_DATA_DIR`, `FAIRLEAD_REDIS_URL`, `FAIRLEAD_DATABASE_URL`, `FAIRLEAD_KEY_PEPPER`.
 
+    `admin_key` (`FAIRLEAD_ADMIN_KEY`) opens `/admin`, which is closed while there is none.
+
     `replicas` (`FAIRLEAD_REPLICAS`) is how many gateway processes share the Redis: while it is away each allows
     its share of every limit. `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
     """
@@ -38,6 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_dir: Path
     database_url: Secret
     pepper: Secret
+    admin_key: Secret | None = None
     redis_url: Secret | None = None
     transport: str = "keepalive"
     replicas: int = 1
@@ -51,12 +55,14 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
     data_dir = Path(environment.get("FAIRLEAD_DATA_DIR") or ".fairlead")
     _check(environment, data_dir)
     redis_url = environment.get("FAIRLEAD_REDIS_URL")
+    admin_key = environment.get("FAIRLEAD_ADMIN_KEY")
     database = environment.get("FAIRLEAD_DATABASE_URL") or f"sqlite+aiosqlite:///{data_dir / 'fairlead.db'}"
     return Settings(
         config=config or Path(environment.get("FAIRLEAD_CONFIG") or DEFAULT_CONFIG),
         data_dir=data_dir,
         database_url=Secret(database),
         pepper=Secret(environment.get("FAIRLEAD_KEY_PEPPER") or kept_secret(data_dir / "pepper")),
+        admin_key=Secret(admin_key) if admin_key else None,
         redis_url=Secret(redis_url) if redis_url else None,
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),

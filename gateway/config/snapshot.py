@@ -59,10 +59,29 @@ class Price(Struct, frozen=True, kw_only=True):
     silent: Mapping[str, int] = {}
 
 
+class Terms(Struct, frozen=True, kw_only=True):
+    """Which requests a target is asked for. A need that is None does not matter; sizes are input tokens.
+
+    `canary` is the part of [0, 1) that a request's draw must fall in, `shadow` the share of requests it gets a
+    copy of.
+    """
+
+    tools: bool | None = None
+    images: bool | None = None
+    json_schema: bool | None = None
+    min_input: int = 0
+    max_input: int | None = None
+    tags: frozenset[str] = frozenset()
+    region: str = ""
+    canary: tuple[float, float] | None = None
+    shadow: float = 0.0
+
+
 class RouteTarget(Struct, frozen=True, kw_only=True):
     """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use.
 
     `prefill`: given the beginning of its answer as the last message, the model goes on from there.
+    `terms` is None for a target that takes any request.
     """
 
     id: str
@@ -74,12 +93,17 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     max_output: int | None = None
     prefill: bool = False
+    terms: Terms | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
     """A model's targets and policy. `kind` is chat, embedding or video.
 
     `on_cut` says what becomes of a stream that breaks after its first content: error or continue.
+    `second` is what the policy `balanced` takes a second saved to be worth, in nano-dollars. `affinity`: requests
+    of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
+    of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
+    late.
     """
 
     model: str
@@ -89,6 +113,11 @@ class Route(Struct, frozen=True, kw_only=True):
     retries: Retries
     timeouts: Timeouts
     on_cut: str = "error"
+    second: int = 0
+    affinity: bool = False
+    shadows: Sequence[RouteTarget] = ()
+    steered: bool = False
+    hedge: bool = False
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -144,11 +173,15 @@ class LimitRule(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry."""
+    """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
+
+    `aliases` are names only this caller uses, to the models they stand for.
+    """
 
     id: str
     name: str
     models: frozenset[str] | None = None
+    aliases: Mapping[str, str] = {}
     limits: Sequence[LimitRule] = ()
     organisation: str = ""
     project: str = ""

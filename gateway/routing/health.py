@@ -18,9 +18,17 @@ A 429 is not a failure: the target *rests* until the time it named, and the brea
 about our credential or an unknown model put the target *out* for a while. `shut` remembers why a target is
 shut, so that a request that finds no open target can be told the true reason.
 
-Latency is the time to the first content event (or to the whole answer when it was not streamed), averaged
-with a half-life of LATENCY_HALF_LIFE seconds; a sample above the average counts at once (peak), so a target
-that turns slow is avoided now and trusted again slowly. `in_flight` counts open calls.
+Two averages say how fast it is, both with a half-life of HALF_LIFE seconds:
+
+* latency, the time to the first content event. A sample above the average counts at once (peak), so a target
+  that turns slow is avoided now and trusted again slowly.
+* speed, output tokens per second from the first content to the end, from answers of TELLING_TOKENS and more.
+
+An answer that was not streamed hides its first content: a long one is a sample of speed over its whole time, a
+short one of latency. `in_flight` counts open calls.
+
+`late` follows the time that 95 of 100 first contents take: each sample above it raises it by LATER, each one
+below lowers it by so much less that both balance when one in twenty is above. It takes TELLING_SAMPLES to trust.
 """
 
 from msgspec import Struct
@@ -36,7 +44,13 @@ DEFAULT_RATE_REST = 1.0
 """Seconds a target rests after a 429 that named no time."""
 PROBE_SECONDS = 30.0
 """How long a half-open target waits for word of its probe before it lets the next one through."""
-LATENCY_HALF_LIFE = 10.0
+HALF_LIFE = 10.0
+"""Seconds after which a sample of latency or speed counts half."""
+TELLING_SAMPLES = 20
+LATER = 1.2
+_SOONER = LATER ** (-0.05 / 0.95)
+TELLING_TOKENS = 16
+"""Output tokens from which on an answer says something about speed."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -44,6 +58,8 @@ class Health(Struct, frozen=True, kw_only=True):
 
     `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row.
     While a half-open target's probe is out, `probe_until` is when the next may go if nothing is heard of it.
+    `latency` is seconds, `speed` output tokens per second; None until measured. `latency_at` and `speed_at` are
+    when the last sample came. `late` is the 95th percentile of latency, from `samples` of them.
     """
 
     failures: int = 0
@@ -54,7 +70,11 @@ class Health(Struct, frozen=True, kw_only=True):
     probe_until: float = 0.0
     in_flight: int = 0
     latency: float | None = None
-    seen_at: float = 0.0
+    latency_at: float = 0.0
+    speed: float | None = None
+    speed_at: float = 0.0
+    late: float | None = None
+    samples: int = 0
 
 
 NEW = Health()
@@ -83,23 +103,74 @@ def started(health: Health, now: float) -> Health:
     return replace(health, in_flight=health.in_flight + 1, probe_until=now + PROBE_SECONDS)
 
 
-def answered(health: Health, now: float, latency: float) -> Health:
-    """The target gave its first content after `latency` seconds; the call is still open.
+def answered(health: Health, now: float, seconds: float, *, whole: bool = False) -> Health:
+    """The target gave its first content, or its `whole` answer, after `seconds`; the call is still open.
 
     A call that began before the target was shut says nothing about why it was: it stays shut.
     """
-    if now < health.shut_until and now - latency < health.shut_at:
-        return replace(health, latency=latency, seen_at=now)
+    latency, latency_at = (health.latency, health.latency_at) if whole else (seconds, now)
+    late, samples = health.late, health.samples
+    if not whole:
+        late = seconds if late is None else late * (LATER if seconds > late else _SOONER)
+        samples += 1
+    if now < health.shut_until and now - seconds < health.shut_at:
+        return replace(health, latency=latency, latency_at=latency_at, late=late, samples=samples)
     known = health.latency
-    if known is not None and latency < known:
-        latency = known + (latency - known) * (1.0 - 0.5 ** ((now - health.seen_at) / LATENCY_HALF_LIFE))
-    return Health(in_flight=health.in_flight, latency=latency, seen_at=now)
+    if known is not None and latency is not None and latency < known:
+        latency = known + (latency - known) * (1.0 - 0.5 ** ((now - health.latency_at) / HALF_LIFE))
+    return Health(
+        in_flight=health.in_flight,
+        latency=latency,
+        latency_at=latency_at,
+        speed=health.speed,
+        speed_at=health.speed_at,
+        late=late,
+        samples=samples,
+    )
 
 
-def ended(health: Health) -> Health:
-    """A call is over, however it went. When none is left, a probe that told nothing has freed its place."""
-    left = max(0, health.in_flight - 1)
-    return replace(health, in_flight=left, probe_until=health.probe_until if left else 0.0)
+def outrun(health: Health, now: float, seconds: float) -> Health:
+    """Another target gave its content first; this one took longer than `seconds`. That is no failure."""
+    known, late, samples = health.latency or 0.0, health.late, health.samples
+    if late is not None and seconds > late:
+        late, samples = late * LATER, samples + 1
+    return replace(health, latency=max(known, seconds), latency_at=now, late=late, samples=samples)
+
+
+def ended(
+    health: Health, now: float = 0.0, tokens: int = 0, seconds: float = 0.0, *, whole: bool = False
+) -> Health:
+    """A call is over, however it went. When none is left, a probe that told nothing has freed its place.
+
+    `tokens` came out in `seconds`, from the first content on or, when the answer came `whole`, from the call on;
+    no seconds when nothing was measured.
+    """
+    left = health.in_flight - 1 if health.in_flight > 0 else 0
+    probe_until = health.probe_until if left else 0.0
+    if seconds > 0.0 and tokens >= TELLING_TOKENS:
+        known, sample = health.speed, tokens / seconds
+        if known is not None:
+            sample = known + (sample - known) * (1.0 - 0.5 ** ((now - health.speed_at) / HALF_LIFE))
+        return replace(health, in_flight=left, probe_until=probe_until, speed=sample, speed_at=now)
+    if seconds > 0.0 and whole:
+        known, sample = health.latency, seconds
+        if known is not None and sample < known:
+            sample = known + (sample - known) * (1.0 - 0.5 ** ((now - health.latency_at) / HALF_LIFE))
+        return replace(health, in_flight=left, probe_until=probe_until, latency=sample, latency_at=now)
+    return replace(health, in_flight=left, probe_until=probe_until)
+
+
+def mended(health: Health) -> Health:
+    """Whatever shut the target may be mended: only what was measured stays."""
+    return Health(
+        in_flight=health.in_flight,
+        latency=health.latency,
+        latency_at=health.latency_at,
+        speed=health.speed,
+        speed_at=health.speed_at,
+        late=health.late,
+        samples=health.samples,
+    )
 
 
 def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, dice: float) -> Health:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing.health import NEW
-from gateway.routing.policies import POLICIES, Candidate, Dice
+from gateway.routing.policies import POLICIES, Aim, Candidate, Dice
 from providers.types import VideoLimits
 from providers.video.fields import Words, fold, ratios, units
 from providers.video.shapes import pixels, shape, tier
@@ -61,13 +61,17 @@ class Mismatch(Struct, frozen=True, kw_only=True):
 
 def eligible(route: Route, wanted: Wanted) -> list[RouteTarget]:
     """The targets that can make it, in the order of the configuration."""
-    return [
-        target
-        for target in route.targets
-        if wanted.home in (None, target.id)
-        and all(fits(target.target.video, wanted) for fits in _FITS.values())
-        and not (wanted.priced and rate(target, wanted) is None)
-    ]
+    return [target for target in route.targets if unfit(target, wanted) is None]
+
+
+def unfit(target: RouteTarget, wanted: Wanted) -> str | None:
+    """Why a target cannot make it: home, seconds, size, inputs, or unknown price; None when it can."""
+    if wanted.home not in (None, target.id):
+        return "home"
+    for field, fits in _FITS.items():
+        if not fits(target.target.video, wanted):
+            return field
+    return "unknown price" if wanted.priced and rate(target, wanted) is None else None
 
 
 def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:
@@ -76,7 +80,7 @@ def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:
         Candidate(target, NEW, cost(rate(target, wanted), wanted.seconds))
         for target in eligible(route, wanted)
     ]
-    return [candidate.target for candidate in POLICIES[route.policy](candidates, dice)]
+    return [candidate.target for candidate in POLICIES[route.policy](candidates, Aim(), dice)]
 
 
 def cost(price: int | None, seconds: float) -> int | None:

@@ -4,11 +4,11 @@ Stands between the stories and the limiter: knows callers, costs and the ledger 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.clock import Clock
 from gateway.config.snapshot import Caller
@@ -50,6 +50,14 @@ class Grant(Struct, kw_only=True, gc=False):
         return headers(self.dimensions, self.verdict) if self.dimensions else []
 
 
+class Room(NamedTuple):
+    """What is left of one limit, and the seconds until it is whole again. `dimension.cost` is what is needed."""
+
+    dimension: Dimension
+    left: int
+    reset: float
+
+
 class Admission:
     """The door. One per process; `keep_alive` must run beside it as long as requests do."""
 
@@ -75,6 +83,17 @@ class Admission:
                 raise refused
             self._open[lease] = grant
         return grant
+
+    async def headroom(self, caller: Caller, lease: str, costs: Costs) -> Sequence[Room]:
+        """What is left in each of the caller's limits that such a request counts in. Takes nothing of it."""
+        if not caller.limits:
+            return ()
+        needed = self._known(caller).template.dimensions(costs, self._clock.now())
+        asked = tuple(structs.replace(one, cost=0) for one in needed)
+        verdict = await self._acquire(caller, lease, asked)
+        await self._limiter.settle(lease, asked, [0] * len(asked))
+        told = zip(needed, verdict.remaining, verdict.reset, strict=False)
+        return [Room(dimension, left, reset) for dimension, left, reset in told]
 
     async def settle(self, grant: Grant, used: Costs) -> None:
         """Book what was used instead of what was reserved; frees the slot. Never raises."""

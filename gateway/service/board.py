@@ -3,6 +3,7 @@
 Holds state; every change is a pure reducer of `routing/health.py`.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from random import random
 
@@ -16,6 +17,10 @@ from providers.errors import ErrorKind, ProviderError
 MOST_TARGETS = 5000
 """Targets remembered; clients can name as many as they like by `provider/model`."""
 _MENDABLE = frozenset((ErrorKind.AUTHENTICATION, ErrorKind.QUOTA, ErrorKind.NOT_FOUND))
+HEDGE_EVERY = 20
+"""Requests of a route that pay for one hedge: 5 % more load at most."""
+SAVED_HEDGES = 5
+"""Hedges that quiet times may save up."""
 SPARE_RETRIES = 3
 """Retries that may run at once however small the load is; beyond that a route's budget counts."""
 
@@ -24,11 +29,12 @@ class Board:
     """Health of every target this process has called, and the running calls of every route."""
 
     def __init__(self, clock: Clock = SYSTEM, dice: Callable[[], float] = random) -> None:
-        self._clock = clock
+        self.clock = clock
         self.dice = dice
         self.known: dict[str, Health] = {}
         self._active: dict[str, int] = {}
         self._retrying: dict[str, int] = {}
+        self._saved: dict[str, int] = {}
 
     def enter(self, route: Route) -> None:
         """A request begins on this route."""
@@ -42,16 +48,28 @@ class Board:
         else:
             del self._active[route.model]
 
+    def load(self, route: Route) -> dict[str, int]:
+        """How many requests run on a route, how many of them are retries, and how many retries may."""
+        running = self._active.get(route.model, 0)
+        return {
+            "running": running,
+            "retrying": self._retrying.get(route.model, 0),
+            "retries_allowed": self._most_retries(route),
+        }
+
+    def _most_retries(self, route: Route) -> int:
+        return max(SPARE_RETRIES, math.ceil(route.retries.budget * self._active.get(route.model, 0)))
+
     def reconsider(self) -> None:
         """The configuration changed: what was shut for a credential or a model's name may be right now."""
         for name, seen in self.known.items():
             if seen.shut in _MENDABLE:
-                self.known[name] = health.Health(in_flight=seen.in_flight, latency=seen.latency)
+                self.known[name] = health.mended(seen)
 
     def take_retry(self, route: Route) -> bool:
         """Ask for leave to call once more for one request; `give_retry` must follow when granted."""
         running = self._retrying.get(route.model, 0)
-        if running >= max(SPARE_RETRIES, route.retries.budget * self._active.get(route.model, 0)):
+        if running >= self._most_retries(route):
             return False
         self._retrying[route.model] = running + 1
         return True
@@ -68,7 +86,24 @@ class Board:
     def is_shut(self, target: RouteTarget) -> bool:
         """Whether this target is not to be called now."""
         seen = self.known.get(target.id, health.NEW)
-        return not health.is_open_to(seen, self._clock.monotonic())
+        return not health.is_open_to(seen, self.clock.monotonic())
+
+    def save_for_hedge(self, route: Route) -> None:
+        """A request came that may have to be hedged: it pays its part."""
+        saved = self._saved.get(route.model, 0)
+        self._saved[route.model] = min(saved + 1, HEDGE_EVERY * SAVED_HEDGES)
+
+    def take_hedge(self, route: Route) -> bool:
+        """Ask for leave to hedge one request."""
+        saved = self._saved.get(route.model, 0)
+        if saved < HEDGE_EVERY:
+            return False
+        self._saved[route.model] = saved - HEDGE_EVERY
+        return True
+
+    def outrun(self, target: RouteTarget, now: float, seconds: float) -> None:
+        """A call was given up after `seconds`, because another one had its content first."""
+        self.known[target.id] = health.outrun(self.known[target.id], now, seconds)
 
     def start(self, target: RouteTarget, now: float) -> None:
         """A call goes out; `end` must follow."""
@@ -83,18 +118,27 @@ class Board:
         for name in [name for name, seen in self.known.items() if not seen.in_flight]:
             del self.known[name]
 
-    def answered(self, target: RouteTarget, now: float, latency: float) -> None:
-        """The first content came after `latency` seconds."""
+    def answered(self, target: RouteTarget, now: float, seconds: float, *, whole: bool = False) -> None:
+        """The first content, or the `whole` answer, came after `seconds`."""
         known = self.known
-        known[target.id] = health.answered(known[target.id], now, latency)
+        known[target.id] = health.answered(known[target.id], now, seconds, whole=whole)
 
-    def end(self, target: RouteTarget) -> None:
-        """A call that was started is over."""
-        self.known[target.id] = health.ended(self.known[target.id])
+    def end(
+        self,
+        target: RouteTarget,
+        now: float = 0.0,
+        tokens: int = 0,
+        seconds: float = 0.0,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """A call that was started is over; the rest is what it told of speed (see `health.ended`)."""
+        known = self.known
+        known[target.id] = health.ended(known[target.id], now, tokens, seconds, whole=whole)
 
     def fail(self, target: RouteTarget, error: ProviderError, peers: Iterable[RouteTarget] = ()) -> None:
         """A call failed. An error about our credential also shuts the peers that use the same one."""
-        now, dice = self._clock.monotonic(), self.dice()
+        now, dice = self.clock.monotonic(), self.dice()
         hit = [target]
         if OUTCOMES[error.kind].effect is Effect.CREDENTIAL_OUT:
             hit += [peer for peer in peers if peer.target.provider == target.target.provider]

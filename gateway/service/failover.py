@@ -48,6 +48,9 @@ class Walk(Struct, kw_only=True):
     """One request's way through its plan. `deadline` is monotonic seconds for all attempts together.
 
     `spent` counts the calls that the request made before this walk; they count among its attempts.
+    `whole`: what an attempt returns is the whole answer and not the first content of a stream. `beside` are targets
+    that an attempt called beside its own: they count among the route's attempts and are not asked again. `began` is
+    when the call in hand went out; an attempt that was answered elsewhere than it was sent sets it, and `winner`.
     """
 
     route: Route
@@ -56,6 +59,10 @@ class Walk(Struct, kw_only=True):
     clock: Clock
     board: Board
     spent: int = 0
+    whole: bool = False
+    beside: Sequence[RouteTarget] = ()
+    began: float = 0.0
+    winner: RouteTarget | None = None
 
 
 Attempt = Callable[[RouteTarget, str], Awaitable[T]]
@@ -73,8 +80,8 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
     try:
         while True:
             target = remaining[0]
-            began = walk.clock.monotonic()
-            board.start(target, began)
+            walk.began = walk.clock.monotonic()
+            board.start(target, walk.began)
             try:
                 result = await attempt(target, kind)
             except ProviderError as error:
@@ -86,7 +93,7 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
                 raise
             else:
                 now = walk.clock.monotonic()
-                board.answered(target, now, now - began)
+                board.answered(walk.winner or target, now, now - walk.began, whole=walk.whole)
                 return result
             step = _next(walk, remaining, causes)
             if step is None:
@@ -109,10 +116,12 @@ def _next(
     """Put the target to call next at the front of `remaining`; its kind of attempt, and the pause before it."""
     error = causes[-1]
     outcome = OUTCOMES[error.kind]
-    left = walk.route.retries.attempts - walk.spent - sum(cause.sent for cause in causes)
+    made = walk.spent + len(walk.beside) + sum(cause.sent for cause in causes)
+    left = walk.route.retries.attempts - made
     if left <= 0 or walk.clock.monotonic() >= walk.deadline:
         return None
     failed = remaining.pop(0)
+    remaining[:] = [target for target in remaining if target not in walk.beside]
     slip = is_slip(error, walk.board.known[failed.id].failures) and (left > 1 or not remaining)
     if outcome.next and not slip:
         if outcome.larger_window:

@@ -6,7 +6,6 @@ for a stream (which may go on elsewhere: `continuation.py`), then `settle`, exac
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import TypeAlias, cast
 
 from msgspec import Struct
@@ -14,18 +13,23 @@ from msgspec import Struct
 from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
-from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound, UpstreamFailed
+from gateway.errors import GatewayError, LimitExceeded, UpstreamFailed
 from gateway.limits.rules import Costs
 from gateway.routing import cost
-from gateway.routing.plan import Ask, plan
+from gateway.routing.plan import REASONS, plan
+from gateway.routing.policies import POLICIES
 from gateway.service.admission import Admission, Grant
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.continuation import Part, said_of, successors
+from gateway.service.failover import Attempt as Attempts
 from gateway.service.failover import Walk, first_answer
+from gateway.service.hedge import Hedge, Purse
 from gateway.service.pictures import Pictures
+from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
-from gateway.service.wish import Request, Spoken, Wish
+from gateway.service.weighing import ask_of, weigh
+from gateway.service.wish import Wish, built
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import CONTINUATION, Attempt, Call
 from gateway.transport.client import Answer, Upstream
@@ -39,6 +43,7 @@ _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _MOST_NAMES = 2000
 NOTHING = Costs(requests=1)
 """What a request uses that no target answered."""
+_ASCII = {word: word.encode() for word in (*POLICIES, *REASONS)}
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -51,14 +56,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     books: Books
     clock: Clock
     pictures: Pictures
+    shadows: Shadows
 
 
 class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_asked", "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
-        "_reserved", "_route", "_said", "_snapshot", "_usage", "_used", "_wish",
+        "_asked", "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_parts", "_route", "_said",
+        "_snapshot", "_usage", "_used", "_weighed", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -67,11 +73,11 @@ class Story:
         self._caller = caller
         self._wish = wish
         self._snapshot: Snapshot = parts.live.current
-        self._route = _route(self._snapshot, caller, wish)
+        self._weighed = weigh(self._snapshot, caller, wish)
+        self._route: Route = self._weighed.route
         self._grant: Grant | None = None
         self._chosen: RouteTarget | None = None
         self._attempt: Attempt | None = None
-        self._dropped: Sequence[str] = ()
         self._usage: Usage | None = None
         self._said = None if self._route.on_cut == "error" else said_of(self._route, wish.request)
         self._used = NOTHING
@@ -82,16 +88,9 @@ class Story:
 
     async def admit(self) -> None:
         """Reserve the estimate in every limit of the key: the dearest target's price, so that failover fits."""
-        wish, call, parts = self._wish, self._call, self._parts
-        tokens, output = cost.token_estimate(wish.body_size), wish.output_tokens
-        self._costs = [cost.estimate(target.price, tokens, output) for target in self._route.targets]
-        dearest = 0
-        for estimate in self._costs:
-            if estimate is not None and estimate > dearest:
-                dearest = estimate
-        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest)
+        call, parts, costs = self._call, self._parts, self._weighed.reserved
         try:
-            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, self._reserved)
+            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, costs)
         except GatewayError as error:
             call.admission, call.admitted_at = "denied", parts.clock.monotonic()
             call.dimension = error.dimension if isinstance(error, LimitExceeded) else ""
@@ -102,23 +101,50 @@ class Story:
     async def run(self) -> Completion | Reading:
         """Plan, then attempt until a target answers."""
         parts, call, route, grant = self._parts, self._call, self._route, self._grant
-        ask = self._asked = Ask(
-            costs=self._costs,
-            input_tokens=self._reserved.tokens - self._wish.output_tokens,
-            budgeted=grant is not None and grant.budgeted,
-            unknown_price_ok=self._snapshot.on_unknown_price == "allow",
+        wish = self._wish
+        ask = self._asked = ask_of(
+            self._weighed, call.request_id, budgeted=grant is not None and grant.budgeted
         )
+        if ask.traits is not None and route.shadows:
+            parts.shadows.send(route, ask.traits, wish, call.request_id)
         now = call.admitted_at = parts.clock.monotonic()
         made = plan(route, ask, parts.board.known, now, parts.board.dice)
-        call.policy, call.candidates, call.skipped = made.policy, len(made.order), made.skipped
+        call.policy, call.reason, call.candidates = made.policy, made.reason, len(made.order)
+        call.skipped = made.skipped
         call.routed_at = now
         self._deadline = now + route.timeouts.total
-        walk = Walk(route=route, plan=made, deadline=self._deadline, clock=parts.clock, board=parts.board)
-        result: Completion | Reading = await first_answer(walk, self._try)
+        walk = Walk(
+            route=route,
+            plan=made,
+            deadline=self._deadline,
+            clock=parts.clock,
+            board=parts.board,
+            whole=not wish.stream,
+        )
+        attempt = self._hedged(walk) if route.hedge and wish.stream else self._try
+        result: Completion | Reading = await first_answer(walk, attempt)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
             self._note(usage, result.finish_reason, result.model, result.id)
         return result
+
+    def _hedged(self, walk: Walk) -> Attempts[Completion | Reading]:
+        """Attempts of which the first is raced by a second when it is late."""
+        parts = self._parts
+        purse = Purse(
+            admission=parts.admission,
+            books=parts.books,
+            clock=parts.clock,
+            weighed=self._weighed,
+            call=self._call,
+        )
+        return Hedge(walk, self._try, purse, self._choose).attempt
+
+    def _choose(self, target: RouteTarget) -> None:
+        """Of several attempts that had content, take the one at this target."""
+        attempts = self._call.attempts
+        self._chosen = target
+        self._attempt = self._call.chosen = next(one for one in reversed(attempts) if one.target == target.id)
 
     async def _try(self, target: RouteTarget, kind: str) -> Completion | Reading:
         """One call to one target, on the record."""
@@ -155,12 +181,12 @@ class Story:
         request = wish.request if self._said is None else self._said.request_for(target)
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
-        http = self._built(spoken, request, target)
+        http = built(wish, spoken, request, target)
         attempt.url = http.url
         answer = await self._send(http, target.timeouts)
         try:
             attempt.status = answer.status
-            self._dropped = http.dropped
+            attempt.dropped = http.dropped
             if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
                 decoder, said = spoken.stream(request, place), self._said
                 if said is None:
@@ -177,23 +203,6 @@ class Story:
         if answer.status >= 300:
             raise spoken.error(response)
         return spoken.read(request, place, response)
-
-    def _built(self, spoken: Spoken, request: Request, target: RouteTarget) -> HttpRequest:
-        """The call to make. What is refused here never reached the target."""
-        try:
-            http = spoken.build(request, target.target)
-        except ProviderError as error:
-            error.sent = False
-            raise
-        if http.dropped and self._wish.strict:
-            raise ProviderError(
-                ErrorKind.UNSUPPORTED,
-                f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
-                code="unsupported_parameter",
-                param=http.dropped[0],
-                sent=False,
-            )
-        return http
 
     async def _send(self, http: HttpRequest, timeouts: Timeouts) -> Answer:
         now = asyncio.get_running_loop().time()
@@ -217,7 +226,7 @@ class Story:
         self._note(usage, reading.finish_reason, reading.model, reading.id)
 
     def _estimated(self, output: int) -> Usage:
-        return Usage(input=self._reserved.tokens - self._wish.output_tokens, output=output)
+        return Usage(input=self._weighed.input_tokens, output=output)
 
     async def broken(self, reading: Reading, error: ProviderError) -> Reading:
         """A stream failed after content was passed on: too late for a failover that nobody sees.
@@ -299,8 +308,10 @@ class Story:
         if usage is None:
             return
         self._chosen = self._usage = None
-        parts.board.end(chosen)
-        attempt.ended = parts.clock.monotonic()
+        ended = attempt.ended = parts.clock.monotonic()
+        first = attempt.first_content
+        began = attempt.started if first is None else first
+        parts.board.end(chosen, ended, usage.output, ended - began, whole=first is None)
         name = self._wish.operation.name
         self._used = Costs(
             requests=1,
@@ -325,27 +336,18 @@ class Story:
     def headers(self) -> Headers:
         """What the client is told beside the answer."""
         made = self._grant.headers() if self._grant is not None else []
-        made += ((b"x-fairlead-attempts", b"%d" % len(self._call.attempts)),)
+        call = self._call
+        made += ((b"x-fairlead-attempts", b"%d" % len(call.attempts)),)
+        if call.policy:
+            why = (_ASCII[call.policy], _ASCII[call.reason], call.candidates)
+            made += ((b"x-fairlead-route", b"%b; reason=%b; candidates=%d" % why),)
         attempt = self._attempt
         if attempt is not None:
             made += ((b"x-fairlead-target", attempt.target.encode()),)
             if attempt.cost is not None:
                 made += ((b"x-fairlead-cost-usd", cost.dollars(attempt.cost).encode()),)
-        if self._dropped:
-            names = ",".join(name for name in self._dropped if _FIELD.fullmatch(name))
+        told = attempt or (call.attempts[-1] if call.attempts else None)
+        if told is not None and told.dropped:
+            names = ",".join(name for name in told.dropped if _FIELD.fullmatch(name))
             made += ((b"x-fairlead-dropped-params", names[:_MOST_NAMES].encode()),)
         return made
-
-
-def _route(snapshot: Snapshot, caller: Caller, wish: Wish) -> Route:
-    model = wish.request.model
-    route = snapshot.resolve(model, wish.operation.kind)
-    if route is None:
-        raise NotFound(
-            f"The model `{model}` does not exist. GET /v1/models lists what this key can use.",
-            code="model_not_found",
-            param="model",
-        )
-    if not caller.may_use(model):
-        raise Forbidden(f"This key may not use the model `{model}`.", param="model")
-    return route

@@ -6,26 +6,13 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Caller, Route, Snapshot
-from gateway.errors import Conflict, Forbidden, GatewayError, InvalidRequest, NotFound
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
+from gateway.routing.policies import BY_COST
 from gateway.service.video_request import Ask, field_name, wanted
 
 USUAL = video.Wanted(seconds=4.0, size="720x1280")
 """What OpenAI makes when nothing is said (VIDEO_WIRE 1.2)."""
-
-
-def choose_route(snapshot: Snapshot, caller: Caller, model: str) -> Route:
-    """The route of a video model this caller may use. Raises NotFound, Forbidden."""
-    route = snapshot.resolve(model, "video")
-    if route is None:
-        raise NotFound(
-            f"The video model `{model}` does not exist. GET /v1/models lists what this key can use.",
-            code="model_not_found",
-            param="model",
-        )
-    if not caller.may_use(model):
-        raise Forbidden(f"This key may not use the model `{model}`.", param="model")
-    return route
 
 
 def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: float) -> Ask:
@@ -34,8 +21,8 @@ def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: fl
     budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
     usual = replace(USUAL, inputs=wanted(ask, now).inputs)
     seconds, size = video.fill(route, ask.seconds, ask.size, usual)
-    priced = careful and (budgeted or route.policy == "cheapest")
-    full = replace(ask, seconds=seconds, size=size, priced=priced)
+    priced = careful and (budgeted or route.policy in BY_COST)
+    full = replace(ask, model=route.model, seconds=seconds, size=size, priced=priced)
     if not video.eligible(route, wanted(full, now)):
         _refuse(route, full, now)
     return full

@@ -16,10 +16,11 @@ from gateway.config.snapshot import Caller, Route
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unprocessable
 from gateway.routing import video
 from gateway.service import job_states
+from gateway.service.access import allowed_route
 from gateway.service.first_frame import MAX_PICTURE
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
-from gateway.service.video_routes import choose_route, complete
+from gateway.service.video_routes import complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
 from gateway.store.idempotency import IdempotencyKey, Use
@@ -70,7 +71,7 @@ class Videos:
         if known is not None:
             return known
         snapshot = self._parts.snapshot()
-        route = choose_route(snapshot, caller, wish.ask.model)
+        route = allowed_route(snapshot, caller, wish.ask.model, "video")
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 

@@ -5,9 +5,10 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from gateway.config.snapshot import RouteTarget
 from providers.adapter import ChatStream
 from providers.chat import CHAT, EMBEDDINGS
-from providers.errors import ProviderError
+from providers.errors import ErrorKind, ProviderError
 from providers.types import ChatRequest, Completion, EmbeddingRequest, HttpRequest, HttpResponse, Target
 
 Request: TypeAlias = ChatRequest | EmbeddingRequest
@@ -77,11 +78,20 @@ def is_prose(request: ChatRequest) -> bool:
     return "n" not in body or bytes(body["n"]) in (b"1", b"null")
 
 
+class Hints(Struct, frozen=True, kw_only=True):
+    """What a client says about routing beside its request: tags and a region to insist on, a session's name."""
+
+    tags: frozenset[str] = frozenset()
+    region: str = ""
+    session: str = ""
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """A request and what the client wants done with it.
 
     `output_tokens` is what to reserve for the answer: the client's own cap over all choices, or
-    DEFAULT_OUTPUT. `strict` makes a parameter that would have to be dropped an error.
+    DEFAULT_OUTPUT. `strict` makes a parameter that would have to be dropped an error. `hints` is None when the
+    client gave none.
     """
 
     operation: Operation
@@ -90,3 +100,22 @@ class Wish(Struct, frozen=True, kw_only=True):
     stream: bool = False
     strict: bool = False
     body_size: int = 0
+    hints: Hints | None = None
+
+
+def built(wish: Wish, spoken: Spoken, request: Request, target: RouteTarget) -> HttpRequest:
+    """The call to make of `request`. What is refused here never reached the target."""
+    try:
+        http = spoken.build(request, target.target)
+    except ProviderError as error:
+        error.sent = False
+        raise
+    if http.dropped and wish.strict:
+        raise ProviderError(
+            ErrorKind.UNSUPPORTED,
+            f"`{target.id}` cannot be told {', '.join(http.dropped)}, and x-fairlead-strict is set.",
+            code="unsupported_parameter",
+            param=http.dropped[0],
+            sent=False,
+        )
+    return http

@@ -142,6 +142,10 @@ class Metrics:
         """Add to one of the plain counters."""
         self.tallies[name][labels] += by
 
+    def attempted(self, attempt: Attempt) -> None:
+        """Observe a call that belongs to no client's request."""
+        self._attempt(attempt, None)
+
     def _attempt(self, attempt: Attempt, previous: Attempt | None) -> None:
         target = attempt.target if attempt.listed else ""
         key = (target, attempt.provider, attempt.operation, attempt.kind, attempt.error)
@@ -227,6 +231,8 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_STATE: ("gateway_target_id",),
     names.TARGET_IN_FLIGHT: ("gateway_target_id",),
     names.TARGET_LATENCY: ("gateway_target_id",),
+    names.TARGET_SPEED: ("gateway_target_id",),
+    names.TARGET_REST: ("gateway_target_id", "error_type"),
     names.GENERATION: (),
 }
 

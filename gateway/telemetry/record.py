@@ -6,7 +6,7 @@ seconds. What is kept of a request is an allow-list; prompts, answers, keys and 
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -20,12 +20,14 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class Attempt(Struct, kw_only=True, gc=False):
-    """One call to one target. `kind` is primary, retry, failover or continuation; `error` an ErrorKind or None.
+    """One call to one target. `kind` is primary, retry, failover, continuation, hedge or shadow.
+
+    `error` is an ErrorKind or None.
 
     `listed` is false for a `provider/model` of a client's own invention: no metric may be named after it.
 
     `first_content` is when the client's first piece was there (streams only); `cost` is nano-dollars, None
-    when the price is not known.
+    when the price is not known. `dropped` names what the target could not be told.
     """
 
     target: str
@@ -46,6 +48,7 @@ class Attempt(Struct, kw_only=True, gc=False):
     finish_reason: str | None = None
     usage: Usage | None = None
     cost: int | None = None
+    dropped: Sequence[str] = ()
 
 
 class Call(Struct, kw_only=True):
@@ -72,6 +75,7 @@ class Call(Struct, kw_only=True):
     backend: str = ""
     admitted_at: float = 0.0
     policy: str = ""
+    reason: str = ""
     candidates: int = 0
     skipped: Mapping[str, str] = {}
     routed_at: float = 0.0

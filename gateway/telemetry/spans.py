@@ -110,6 +110,7 @@ class _Maker:
         call = self._call
         told: Attributes = {
             "gateway.route.policy": call.policy,
+            "gateway.route.reason": call.reason,
             "gateway.route.candidates": call.candidates,
             "gateway.candidates.skipped": [f"{target}: {why}" for target, why in call.skipped.items()],
         }

@@ -1,5 +1,7 @@
 """The breaker, the rest after a 429, and the latency: what a target's history makes of it."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +142,48 @@ def test_latency_rises_at_once_and_falls_slowly():
     assert slow.latency == 2.0
     better = health.answered(slow, 11.0, 0.0)
     assert better.latency == 1.0, "half the way after one half-life"
+
+
+def test_a_long_answer_tells_speed_and_a_short_one_does_not():
+    seen = health.ended(health.answered(health.started(health.NEW, 0.0), 1.0, 1.0), 3.0, 100, 2.0)
+    assert (seen.latency, seen.speed) == (1.0, 50.0)
+    same = health.ended(health.answered(health.started(seen, 4.0), 5.0, 1.0), 5.1, 3, 0.001)
+    assert same.speed == 50.0
+    later = health.ended(health.started(same, 12.0), 13.0, 100, 1.0)
+    assert later.speed == 75.0, "half of the difference after one half-life"
+
+
+def test_a_whole_answer_tells_speed_when_it_is_long_and_latency_when_it_is_short():
+    long = health.answered(health.started(health.NEW, 0.0), 4.0, 4.0, whole=True)
+    long = health.ended(long, 4.0, 400, 4.0, whole=True)
+    assert (long.latency, long.speed) == (None, 100.0)
+    short = health.answered(health.started(long, 5.0), 5.5, 0.5, whole=True)
+    short = health.ended(short, 5.5, 2, 0.5, whole=True)
+    assert (short.latency, short.speed) == (0.5, 100.0)
+
+
+def test_what_was_measured_outlives_a_change_of_the_configuration():
+    seen = health.ended(health.answered(health.started(health.NEW, 0.0), 1.0, 1.0), 3.0, 100, 2.0)
+    shut = health.failed(seen, ProviderError(ErrorKind.AUTHENTICATION, "no"), RULE, 4.0, 0.0)
+    assert health.mended(shut) == seen
+
+
+def test_late_follows_the_time_that_95_of_100_take():
+    dice = random.Random(3)
+    seen, above = health.NEW, 0
+    for number in range(4000):
+        seconds = dice.lognormvariate(-1.0, 0.5)
+        above += number >= 1000 and seconds > (seen.late or 0.0)
+        seen = health.ended(health.answered(health.started(seen, number), number, seconds))
+    assert 0.03 < above / 3000 < 0.07
+    assert seen.samples == 4000
+
+
+def test_a_call_that_was_outrun_counts_as_slow_and_as_no_failure():
+    seen = health.started(health.answered(health.started(health.NEW, 0.0), 0.1, 0.1), 1.0)
+    outrun = health.outrun(seen, 3.0, 2.0)
+    assert (outrun.latency, outrun.failures) == (2.0, 0)
+    assert outrun.late is not None
+    assert outrun.late > 0.1
+    early = health.outrun(seen, 1.05, 0.05)
+    assert (early.latency, early.late) == (0.1, 0.1), "it had no time to show what it can"

@@ -22,7 +22,9 @@ def target(
     )
 
 
-def route(*targets: RouteTarget, policy: str = "in_order", attempts: int = 3, budget: float = 0.2) -> Route:
+def route(
+    *targets: RouteTarget, policy: str = "in_order", attempts: int = 3, budget: float = 0.2, second: int = 0
+) -> Route:
     """A chat route called `fast`."""
     return Route(
         model="fast",
@@ -31,4 +33,5 @@ def route(*targets: RouteTarget, policy: str = "in_order", attempts: int = 3, bu
         targets=targets,
         retries=Retries(attempts=attempts, budget=budget),
         timeouts=Timeouts(total=5.0),
+        second=second,
     )

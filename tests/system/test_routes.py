@@ -6,15 +6,16 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from inspect import getclosurevars
 from pathlib import Path
-from typing import Any
 
 import httpx2
+import pytest
 from litestar import Litestar
 
+from gateway.api.edge import Edge
 from tests.running import KEY, Running, running
 from tests.system.process import demo
 
-KEYED, OPEN = "needs a key", "open to everyone"
+KEYED, ADMIN, OPEN = "needs a key", "needs the admin key", "open to everyone"
 POLICY: Mapping[str, str] = {
     "POST /v1/chat/completions": KEYED,
     "POST /v1/embeddings": KEYED,
@@ -35,6 +36,8 @@ POLICY: Mapping[str, str] = {
     "GET /v1/video/generations/{video_id:str}": KEYED,
     "GET /v1/video/generations/{video_id:str}/content": KEYED,
     "HEAD /v1/video/generations/{video_id:str}/content": KEYED,
+    "POST /v1/route/explain": KEYED,
+    "GET /admin/targets": ADMIN,
     "GET /openapi.json": OPEN,
     "GET /schema": OPEN,
     "GET /schema/openapi.json": OPEN,
@@ -48,10 +51,9 @@ POLICY: Mapping[str, str] = {
 
 def served(gateway: Running) -> set[str]:
     """Method and path of everything the app serves, as it was put together, shown in its description or not."""
-    behind_the_guard = getclosurevars(gateway.gateway.asgi).nonlocals["app"]
-    parts: Mapping[str, Any] = getclosurevars(behind_the_guard).nonlocals
-    ordinary: Litestar = parts["app"]
-    found = {f"POST {path}" for path in parts["direct"]}
+    edge: Edge = gateway.gateway.asgi
+    ordinary: Litestar = getclosurevars(edge.ordinary).nonlocals["app"]
+    found = {f"POST {path}" for path in edge.direct}
     for route in ordinary.routes:
         found |= {f"{method} {route.path}" for method in route.methods if method != "OPTIONS"}
     return found
@@ -104,6 +106,24 @@ async def test_a_stranger_gets_the_same_401_everywhere(tmp_path: Path):
                     bodies.add(answer.text)
     assert len(bodies) == 1
     assert "sk-fl" not in bodies.pop()
+
+
+@pytest.mark.parametrize("environment", [{}, {"FAIRLEAD_ADMIN_KEY": "admin-key-of-16-or-more"}])
+async def test_no_gateway_key_opens_what_needs_the_admin_key(tmp_path: Path, environment: Mapping[str, str]):
+    async with (
+        running(demo(), tmp_path, environment) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as http,
+    ):
+        owner = {"authorization": f"Bearer {KEY}"}
+        for route in (route for route, policy in POLICY.items() if policy == ADMIN):
+            method, path = route.split(" ")
+            for headers in ({}, owner, {"x-api-key": KEY}, *STRANGERS.values()):
+                answer = await http.request(method, address(path), headers=headers)
+                assert answer.status_code == 401, (route, headers)
+            for key in environment.values():
+                admin = {"authorization": f"Bearer {key}"}
+                assert (await http.request(method, address(path), headers=admin)).status_code == 200
+                assert (await http.get("/v1/models", headers=admin)).status_code == 401
 
 
 async def test_a_stranger_is_not_asked_for_a_body_first(tmp_path: Path):

@@ -1,0 +1,36 @@
+"""What a client may say about routing in headers beside its request."""
+
+import re
+from collections.abc import Mapping
+
+from gateway.errors import InvalidRequest
+from gateway.service.wish import Hints
+
+TAGS, REGION, SESSION = b"x-fairlead-tags", b"x-fairlead-region", b"x-session-id"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOST_TAGS = 20
+_MOST_SESSION = 256
+
+
+def hints_in(headers: Mapping[bytes, bytes]) -> Hints:
+    """The hints in these headers. Raises InvalidRequest naming the header."""
+    tags = [tag.strip() for tag in _text(headers, TAGS).split(",") if tag.strip()]
+    region = _text(headers, REGION).strip()
+    if len(tags) > _MOST_TAGS or not all(map(_NAME.fullmatch, tags)):
+        raise _refused(TAGS, f"at most {_MOST_TAGS} names with commas between them, as in `eu, gold`")
+    if region and not _NAME.fullmatch(region):
+        raise _refused(REGION, "one name, as in `eu` or `eu-west-1`")
+    session = _text(headers, SESSION)
+    if len(session) > _MOST_SESSION:
+        raise _refused(SESSION, f"at most {_MOST_SESSION} characters")
+    return Hints(tags=frozenset(tags), region=region, session=session)
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
+
+
+def _refused(header: bytes, wanted: str) -> InvalidRequest:
+    name = header.decode()
+    return InvalidRequest(f"The header `{name}` must be {wanted}.", param=name)

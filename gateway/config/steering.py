@@ -1,0 +1,51 @@
+"""What a file says about which requests a target is asked for, compiled to its terms."""
+
+from collections.abc import Callable, Sequence
+
+from gateway.config import model
+from gateway.config.problems import Path
+from gateway.config.snapshot import Route, Terms
+
+_FIELDS = ("when", "tags", "region", "canary", "shadow")
+
+
+def terms_of(targets: Sequence[model.Target]) -> list[Terms | None]:
+    """The terms of each target; None for any request. Canaries take their parts of [0, 1) in their order."""
+    made: list[Terms | None] = []
+    low = 0.0
+    for target in targets:
+        high = low + (target.canary or 0.0) / 100.0
+        when = target.when or model.When()
+        terms = Terms(
+            tools=when.tools,
+            images=when.images,
+            json_schema=when.json_schema,
+            min_input=when.min_input or 0,
+            max_input=when.max_input,
+            tags=frozenset(target.tags),
+            region=target.region or "",
+            canary=(low, high) if target.canary is not None else None,
+            shadow=(target.shadow or 0.0) / 100.0,
+        )
+        made.append(None if terms == Terms() else terms)
+        low = high
+    return made
+
+
+def check(kind: str, targets: Sequence[model.Target], report: Callable[[Path, str], None]) -> None:
+    """Report terms that cannot hold: paths are below the model."""
+    for at, target in enumerate(targets):
+        for name in _FIELDS:
+            if kind == "video" and getattr(target, name):
+                report(("targets", at, name), "is for models of kind chat and embedding; this one is video")
+        if target.canary is not None and target.shadow is not None:
+            report(("targets", at, "shadow"), "cannot be said of a canary: a target is one or the other")
+    if sum(target.canary or 0.0 for target in targets) > 100:
+        report(("targets",), "have canaries of more than 100 percent together")
+    if all(target.canary is not None or target.shadow is not None for target in targets):
+        report(("targets",), "need one that is neither canary nor shadow")
+
+
+def is_steered(route: Route) -> bool:
+    """Whether anything must be known of a request beyond its size and price."""
+    return route.affinity or bool(route.shadows) or any(target.terms is not None for target in route.targets)
