@@ -21,12 +21,13 @@ MODELS: dict[str, list[dict[str, Any]]] = yaml.safe_load((CONFIG / "models.yaml"
 
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "error"}
 REASONING = {"always", "default_on", "opt_in", "none"}
-LIMITS = {"prefix", "context_window", "max_output"}
+ROUTED = {"prefix", "context_window", "max_output", "prefill"}
+"""What the router reads of a row, whatever its dialect."""
 GEMINI = {"levels", "off", "min", "no_thinking", "needs_thought_signature_on_function_calls"}
 KNOWN = {
-    "openai": LIMITS | {"reasoning", "efforts", "stop", "cache_breakpoints"},
-    "anthropic": LIMITS | set(Rules.__struct_fields__) - {"known"},
-    "gemini": LIMITS | GEMINI | {"tools_with_json_schema", "budget_map"},
+    "openai": ROUTED | {"reasoning", "efforts", "stop", "cache_breakpoints"},
+    "anthropic": ROUTED | set(Rules.__struct_fields__) - {"known"},
+    "gemini": ROUTED | GEMINI | {"tools_with_json_schema", "budget_map"},
 }
 """What the code of each dialect reads of a row."""
 

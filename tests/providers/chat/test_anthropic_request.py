@@ -173,7 +173,7 @@ def test_effort_follows_what_the_model_knows(
 
 @pytest.mark.parametrize("row", SHIPPED, ids=lambda row: row["prefix"])
 def test_every_shipped_model_gets_a_valid_request_at_every_effort(row: dict[str, Any]) -> None:
-    assert row.keys() - {"prefix", "context_window"} <= set(Rules.__struct_fields__)
+    assert row.keys() - {"prefix", "context_window", "prefill"} <= set(Rules.__struct_fields__)
     for effort in (None, "none", "minimal", "low", "medium", "high", "xhigh", "max"):
         body = body_of(row, reasoning_effort=effort, tools=[tool()], tool_choice="required", temperature=0.5)
         assert body["max_tokens"] <= row.get("max_output", 40_000)
