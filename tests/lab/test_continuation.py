@@ -221,3 +221,16 @@ async def test_a_client_that_leaves_in_between_closes_what_was_begun(tmp_path: P
             await until_async(lambda: not any(seen.in_flight for seen in board.known.values()))
         (row,) = (await history(lab)).rows
         assert row.target.endswith("up-primary")
+
+
+@pytest.mark.parametrize("then", ["close", "reset"])
+async def test_wherever_a_stream_is_cut_the_answer_is_whole(tmp_path: Path, then: str) -> None:
+    patient = {**CONTINUED, "health": {"failures": 1000}}
+    circle = [("openai", "anthropic"), ("anthropic", "gemini"), ("gemini", "openai")]
+    async with laboratory(tmp_path, route=patient, streams=(True,), pairs=circle) as lab:
+        for size in range(0, 16_000, 431):
+            lab.primaries_play(Act(size=size, then=then))  # type: ignore[arg-type]
+            for case, heard in await lab.ask_all():
+                assert heard.text == ANSWER, (case.name, size)
+                assert heard.done
+        check(await history(lab), calls_per_request=2)
