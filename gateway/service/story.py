@@ -121,7 +121,10 @@ class Story:
             board=parts.board,
             whole=not wish.stream,
         )
-        attempt = self._hedged(walk) if route.hedge and wish.stream else self._try
+        may_hedge = (
+            route.hedge and wish.stream and self._said is None
+        )  # two parts at once would mix their words
+        attempt = self._hedged(walk) if may_hedge else self._try
         result: Completion | Reading = await first_answer(walk, attempt)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))

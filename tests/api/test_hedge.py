@@ -105,6 +105,18 @@ async def test_a_key_without_room_for_two_calls_gets_one(tmp_path: Path):
         assert not b.requests
 
 
+async def test_a_text_that_could_be_continued_is_not_hedged(tmp_path: Path):
+    release, asking = asyncio.Event(), asyncio.Event()
+    async with scene(tmp_path, on_cut="continue") as (gateway, a, b, _):
+        a.always(tell(asking), wait(release), STREAMED)
+        call = asyncio.create_task(asked(gateway, stream=True))
+        await asyncio.wait_for(asking.wait(), 5)
+        await asyncio.wait((call,), timeout=0.1)
+        release.set()
+        assert (await call).headers["x-fairlead-target"] == "a/m"
+        assert not b.requests
+
+
 async def test_a_hedge_that_fails_leaves_the_first_to_answer(tmp_path: Path):
     failed = asyncio.Event()
     async with scene(tmp_path) as (gateway, a, b, _):
