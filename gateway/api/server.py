@@ -70,3 +70,8 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is not before and self.cycle is not None:
             self.cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
             self.cycle.scope["extensions"] = _EXTENSIONS
+
+    def shutdown(self) -> None:
+        """The server stops: let an answer out that is complete, then close."""
+        burst.flush(self.loop)
+        super().shutdown()

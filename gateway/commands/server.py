@@ -27,6 +27,7 @@ from gateway.api import server
 from gateway.api.edge import MAX_HEADER_BYTES, App, HeadersTooLarge
 from gateway.api.render import error_body, error_headers
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.transport import burst
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -93,6 +94,7 @@ class Bounded(server.Protocol):
 
     def _refuse(self, error: GatewayError) -> None:
         """End the connection, with an answer unless another one is under way."""
+        burst.flush(self.loop)  # the answer before this one
         cycle = cast(
             "RequestResponseCycle | None", self.cycle
         )  # None until the first request, whatever is declared

@@ -11,16 +11,17 @@ _waiting: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.WriteTransport, byt
 
 
 def write(transport: asyncio.WriteTransport, data: bytes) -> None:
-    """Write at the end of this turn. Who writes more, or closes, before that must not do it past this function."""
+    """Write at the end of this turn. Who writes past this function, or closes, before that must `flush` first."""
     loop = asyncio.get_running_loop()
     if loop in _waiting:
         _waiting[loop] += ((transport, data),)
     else:
         _waiting[loop] = [(transport, data)]
-        loop.call_soon(_flush, loop)
+        loop.call_soon(flush, loop)
 
 
-def _flush(loop: asyncio.AbstractEventLoop) -> None:
-    for transport, data in _waiting.pop(loop):
+def flush(loop: asyncio.AbstractEventLoop) -> None:
+    """Write what waits now."""
+    for transport, data in _waiting.pop(loop, ()):
         if not transport.is_closing():
             transport.write(data)

@@ -53,3 +53,13 @@ def test_a_loop_that_ended_in_between_leaves_nothing_to_the_next():
     wire.written.clear()
     asyncio.run(write_and_stay())
     assert wire.written == [b"second"]
+
+
+async def test_who_closes_lets_out_what_waits_before_it():
+    wire = Wire()
+    burst.write(wire, b"a")
+    burst.flush(asyncio.get_running_loop())
+    wire.closed = True
+    assert wire.written == [b"a"]
+    await asyncio.sleep(0)
+    assert wire.written == [b"a"]
