@@ -84,12 +84,15 @@ def keys_create(
     ] = None,
     limits: Annotated[str | None, typer.Option(help="A list of limits from the routing file.")] = None,
     organisation: Annotated[str | None, typer.Option(help="Who it belongs to.")] = None,
+    project: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    user: Annotated[str | None, typer.Option(help="Who uses it.")] = None,
     config: Config = None,
 ) -> None:
     """Make a key and print it, once."""
     from gateway.commands.keys import create  # noqa: PLC0415
 
-    create(config, name, {"models": models, "limits": limits, "organisation": organisation})
+    owners = {"organisation": organisation, "project": project, "user": user}
+    create(config, name, {"models": models, "limits": limits, **owners})
 
 
 @keys.command("list")

@@ -211,10 +211,10 @@ class Gateway:
         async with self._database.write() as transaction:
             await ledger.add(transaction, batch)
 
-    async def _spent(self, caller: str, since: float) -> int:
+    async def _spent(self, whose: Mapping[str, str], since: float) -> int:
         await self._books.flush()
         async with self._database.read() as transaction:
-            return await ledger.spent(transaction, caller, since)
+            return await ledger.spent(transaction, whose, since)
 
     # -- what is told
 

@@ -1,9 +1,9 @@
 """Makes a frozen snapshot of a routing file, the catalogue and the environment, or says all that is wrong."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from gateway.config import model, prices
 from gateway.config.catalogue import Catalogue, catalogue
@@ -14,6 +14,9 @@ from gateway.config.routes import Routes
 from gateway.config.snapshot import NANO, Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
 from gateway.config.vault import MissingSecretError, Vault
 from gateway.config.vendors import SCRIPTED, provider_rows
+
+Check: TypeAlias = Callable[[Path, Iterable[str]], None]
+"""Reports names of models that nobody can ask for."""
 
 _UNITS: Mapping[str, int] = {"dollars": NANO, "video_seconds": 1000}
 """How many of a dimension's own unit make one of what is written; 1 for the others."""
@@ -43,8 +46,11 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
     listed = prices.PriceList(data.prices, source.now)
     routes = Routes(rows, broken, draft.routing.defaults, data, listed)
     made = _routes(draft, routes)
-    limits = {name: _limits(draft, ("limits", name), rules) for name, rules in draft.routing.limits.items()}
-    keys = _Keys(draft, vault, limits, {*rows, *broken, *data.vendors}).rows()
+    check = partial(_check_models, draft, {*rows, *broken, *data.vendors})
+    limits = {
+        name: _limits(draft, ("limits", name), rules, check) for name, rules in draft.routing.limits.items()
+    }
+    keys = _Keys(draft, vault, limits, check).rows()
     if draft.problems:
         raise ConfigError(draft.problems)
     if any(map(_has_list_prices, rows.values())):
@@ -81,28 +87,49 @@ def _report(draft: Draft, above: Path, path: Path, message: str) -> None:
     draft.report((*above, *path), message)
 
 
-def _limits(draft: Draft, path: Path, written: Iterable[model.Limit]) -> Sequence[LimitRule]:
-    rules: dict[tuple[str, str], LimitRule] = {}
+def _check_models(draft: Draft, providers: set[str], path: Path, names: Iterable[str]) -> None:
+    """Report names of models that nobody can ask for. `providers` may stand before a slash."""
+    known = draft.names("models")
+    for at, name in enumerate(names):
+        provider, slash, _ = name.partition("/")
+        if name not in known and not (slash and provider in providers):
+            draft.report((*path, at), unknown("model", name, known))
+
+
+def _limits(draft: Draft, path: Path, written: Iterable[model.Limit], check: Check) -> Sequence[LimitRule]:
+    rules: list[LimitRule] = []
     for at, limit in enumerate(written):
         dimension = next(name for name in AMOUNTS if getattr(limit, name) is not None)
-        per = limit.per or ""
-        if (dimension, per) in rules:
-            draft.report((*path, at), f"limits {dimension}{per and f' per {per}'} a second time")
-        amount = round(getattr(limit, dimension) * _UNITS.get(dimension, 1))
-        rules[dimension, per] = LimitRule(dimension=dimension, limit=amount, per=per)
-    return tuple(rules.values())
+        rule = LimitRule(
+            dimension=dimension,
+            limit=round(getattr(limit, dimension) * _UNITS.get(dimension, 1)),
+            per=limit.per or "",
+            scope=limit.scope,
+            models=None if limit.models is None else frozenset(limit.models),
+            soft=limit.budget == "soft",
+        )
+        check((*path, at, "models"), limit.models or ())
+        if any(_counts(rule) == _counts(other) for other in rules):
+            draft.report((*path, at), f"limits {dimension}{rule.per and f' per {rule.per}'} a second time")
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _counts(rule: LimitRule) -> tuple[object, ...]:
+    """What a rule counts: two alike in a list are a mistake."""
+    return rule.dimension, rule.per, rule.scope, rule.models
 
 
 class _Keys:
-    """The keys of a file. `providers` are the names that may stand before the slash of `provider/model`."""
+    """The keys of a file. `check` reports names of models that do not exist."""
 
     def __init__(
-        self, draft: Draft, vault: Vault, limits: Mapping[str, Sequence[LimitRule]], providers: set[str]
+        self, draft: Draft, vault: Vault, limits: Mapping[str, Sequence[LimitRule]], check: Check
     ) -> None:
         self._draft = draft
         self._vault = vault
         self._limits = limits
-        self._providers = providers
+        self._check = check
 
     def rows(self) -> Sequence[KeyRow]:
         rows: dict[bytes, KeyRow] = {}
@@ -130,7 +157,7 @@ class _Keys:
             return None
 
     def _caller(self, path: Path, key: model.Key) -> Caller:
-        return Caller(
+        caller = Caller(
             id=key.name,
             name=key.name,
             models=self._models(path, key),
@@ -139,18 +166,21 @@ class _Keys:
             project=key.project,
             user=key.user,
         )
+        unowned = caller.unowned()
+        if unowned:
+            why = f"count by {unowned}, and this key has none: set `{unowned}` on the key"
+            self._draft.report((*path, "limits"), why)
+        return caller
 
     def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
-        known = self._draft.names("models")
-        for at, name in enumerate(key.models):
-            provider, slash, _ = name.partition("/")
-            if name != "*" and name not in known and not (slash and provider in self._providers):
-                self._draft.report((*path, "models", at), unknown("model", name, known))
-        return None if "*" in key.models else frozenset(key.models)
+        if "*" in key.models:
+            return None
+        self._check((*path, "models"), key.models)
+        return frozenset(key.models)
 
     def _rules(self, path: Path, key: model.Key) -> Sequence[LimitRule]:
         if not isinstance(key.limits, str):
-            return _limits(self._draft, (*path, "limits"), key.limits)
+            return _limits(self._draft, (*path, "limits"), key.limits, self._check)
         if key.limits not in self._draft.names("limits"):
             self._draft.report((*path, "limits"), unknown("limits", key.limits, self._draft.names("limits")))
         return self._limits.get(key.limits, ())

@@ -25,6 +25,7 @@ from gateway.config.fields import (
 
 Kind = Literal["chat", "embedding", "video"]
 Period = Literal["minute", "hour", "day", "month"]
+Scope = Literal["key", "user", "project", "organisation", "model"]
 
 
 class Part(BaseModel):
@@ -230,7 +231,7 @@ class Defaults(Part):
 
 
 class Limit(Part):
-    """One limit: exactly one of the amounts, and the period it is counted in."""
+    """One limit: exactly one of the amounts, the period it is counted in, and who shares it."""
 
     requests: Count | None = Field(default=None, description="Requests per period.")
     tokens: Count | None = Field(default=None, description="Tokens per period, input and output together.")
@@ -241,19 +242,44 @@ class Limit(Part):
     video_seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
         default=None, description="Seconds of video per period."
     )
-    per: Period | None = Field(default=None, description="minute, hour, day or month; not for concurrent.")
+    video_jobs: Count | None = Field(
+        default=None, description="Video jobs that are not finished, at the same time; takes no period."
+    )
+    per: Period | None = Field(
+        default=None, description="minute, hour, day or month; not for concurrent and video_jobs."
+    )
+    scope: Scope = Field(
+        default="key",
+        description="Who shares it: this key alone (key), all keys with the same user, project or organisation "
+        "(each of which the key must name), or nobody: model counts each model of the key by itself.",
+    )
+    models: Annotated[list[ModelName], Field(min_length=1)] | None = Field(
+        default=None, description="With scope model: the models it is for. Default: every model."
+    )
+    budget: Literal["hard", "soft"] | None = Field(
+        default=None,
+        description="For dollars: hard reserves the most a request can cost, soft what 95 of 100 like it stay "
+        "below. Default: hard.",
+    )
 
     @model_validator(mode="after")
     def _one_amount(self) -> "Limit":
         amounts = [name for name in AMOUNTS if getattr(self, name) is not None]
         if len(amounts) != 1:
             raise ValueError(f"must hold exactly one of {', '.join(AMOUNTS)}")
-        if (amounts == ["concurrent"]) == (self.per is not None):
-            raise ValueError("needs `per` (minute, hour, day or month), and only `concurrent` goes without")
+        if (amounts[0] in WHILE_RUNNING) == (self.per is not None):
+            raise ValueError(
+                "needs `per` (minute, hour, day or month), and only `concurrent` and `video_jobs` go without"
+            )
+        if self.models is not None and self.scope != "model":
+            raise ValueError("names `models`, which goes with `scope: model` only")
+        if self.budget is not None and self.dollars is None:
+            raise ValueError("says `budget`, which goes with `dollars` only")
         return self
 
 
-AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds")
+AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds", "video_jobs")
+WHILE_RUNNING = ("concurrent", "video_jobs")
 Limits = Annotated[list[Limit], Field(max_length=50)]
 
 
@@ -274,9 +300,15 @@ class Key(Part):
         Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],
         Discriminator(lambda value: "list" if isinstance(value, list) else "name"),
     ] = Field(default=[], description="The name of an entry of `limits`, or a list of limits of its own.")
-    organisation: str = Field(default="", max_length=200, description="Who pays: shown in reports.")
-    project: str = Field(default="", max_length=200, description="What for: shown in reports.")
-    user: str = Field(default="", max_length=200, description="Who uses it: shown in reports.")
+    organisation: str = Field(
+        default="", max_length=200, description="Who pays: shown in reports; limits may count by it."
+    )
+    project: str = Field(
+        default="", max_length=200, description="What for: shown in reports; limits may count by it."
+    )
+    user: str = Field(
+        default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Key":

@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
 from gateway.errors import Forbidden, GatewayError, LimitExceeded, NotFound
-from gateway.limits.rules import Costs
+from gateway.limits.template import Costs
 from gateway.routing import cost
 from gateway.routing.plan import Ask, plan
 from gateway.service.admission import Admission, Grant
@@ -84,9 +84,11 @@ class Story:
         for estimate in self._costs:
             if estimate is not None and estimate > dearest:
                 dearest = estimate
-        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest)
+        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest, probably=dearest)
         try:
-            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, self._reserved)
+            grant = self._grant = await parts.admission.admit(
+                self._caller, self._route.model, call.request_id, self._reserved
+            )
         except GatewayError as error:
             call.admission, call.admitted_at = "denied", parts.clock.monotonic()
             call.dimension = error.dimension if isinstance(error, LimitExceeded) else ""
@@ -96,11 +98,11 @@ class Story:
 
     async def run(self) -> Completion | Reading:
         """Plan, then attempt until a target answers."""
-        parts, call, route, grant = self._parts, self._call, self._route, self._grant
+        parts, call, route, caller = self._parts, self._call, self._route, self._caller
         ask = Ask(
             costs=self._costs,
             input_tokens=self._reserved.tokens - self._wish.output_tokens,
-            budgeted=grant is not None and grant.budgeted,
+            budgeted=caller.hard or caller.soft,
             unknown_price_ok=self._snapshot.on_unknown_price == "allow",
         )
         now = call.admitted_at = parts.clock.monotonic()
@@ -242,6 +244,8 @@ class Story:
                     kind=self._wish.operation.name,
                     caller=self._caller.id,
                     organisation=self._caller.organisation,
+                    project=self._caller.project,
+                    user=self._caller.user,
                     model=self._route.model,
                     target=self._chosen.id,
                     input_tokens=usage.input,

@@ -31,9 +31,8 @@ def choose_route(snapshot: Snapshot, caller: Caller, model: str) -> Route:
 def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask) -> Ask:
     """The ask with length and size chosen. Raises InvalidRequest when no target of the route can make it."""
     careful = snapshot.on_unknown_price != "allow"
-    budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
     seconds, size = video.fill(route, ask.seconds, ask.size, USUAL)
-    priced = careful and (budgeted or route.policy == "cheapest")
+    priced = careful and (caller.hard or caller.soft or route.policy == "cheapest")
     full = replace(ask, seconds=seconds, size=size, priced=priced)
     if not video.eligible(route, wanted(full)):
         _refuse(route, full)
