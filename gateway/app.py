@@ -35,6 +35,7 @@ from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
 from gateway.service.keys import KeyRing
+from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
 from gateway.service.story import Parts
@@ -97,6 +98,7 @@ class Gateway:
             board=self._board,
             books=self._books,
             clock=SYSTEM,
+            outputs=Outputs(),
             pictures=Pictures(Fetcher(Dialer(None))),
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
@@ -105,6 +107,7 @@ class Gateway:
         admission = JobAdmission(
             self._admission,
             self._limiter,
+            SYSTEM,
             unknown_price_ok=lambda: self.live.current.on_unknown_price == "allow",
         )
         parts = VideoParts(

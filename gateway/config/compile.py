@@ -7,19 +7,16 @@ from typing import NamedTuple, TypeAlias
 
 from gateway.config import model, prices
 from gateway.config.catalogue import Catalogue, catalogue
+from gateway.config.limit_rules import rules_of
 from gateway.config.load import Draft, load
-from gateway.config.model import AMOUNTS
 from gateway.config.problems import ConfigError, Path, unknown
 from gateway.config.routes import Routes
-from gateway.config.snapshot import NANO, Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
+from gateway.config.snapshot import Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
 from gateway.config.vault import MissingSecretError, Vault
 from gateway.config.vendors import SCRIPTED, provider_rows
 
 Check: TypeAlias = Callable[[Path, Iterable[str]], None]
 """Reports names of models that nobody can ask for."""
-
-_UNITS: Mapping[str, int] = {"dollars": NANO, "video_seconds": 1000}
-"""How many of a dimension's own unit make one of what is written; 1 for the others."""
 
 
 class Source(NamedTuple):
@@ -96,28 +93,10 @@ def _check_models(draft: Draft, providers: set[str], path: Path, names: Iterable
             draft.report((*path, at), unknown("model", name, known))
 
 
-def _limits(draft: Draft, path: Path, written: Iterable[model.Limit], check: Check) -> Sequence[LimitRule]:
-    rules: list[LimitRule] = []
+def _limits(draft: Draft, path: Path, written: Sequence[model.Limit], check: Check) -> Sequence[LimitRule]:
     for at, limit in enumerate(written):
-        dimension = next(name for name in AMOUNTS if getattr(limit, name) is not None)
-        rule = LimitRule(
-            dimension=dimension,
-            limit=round(getattr(limit, dimension) * _UNITS.get(dimension, 1)),
-            per=limit.per or "",
-            scope=limit.scope,
-            models=None if limit.models is None else frozenset(limit.models),
-            soft=limit.budget == "soft",
-        )
         check((*path, at, "models"), limit.models or ())
-        if any(_counts(rule) == _counts(other) for other in rules):
-            draft.report((*path, at), f"limits {dimension}{rule.per and f' per {rule.per}'} a second time")
-        rules.append(rule)
-    return tuple(rules)
-
-
-def _counts(rule: LimitRule) -> tuple[object, ...]:
-    """What a rule counts: two alike in a list are a mistake."""
-    return rule.dimension, rule.per, rule.scope, rule.models
+    return rules_of(written, lambda below, message: draft.report((*path, *below), message))
 
 
 class _Keys:

@@ -4,7 +4,7 @@ Shapes and bounds only: names that must exist elsewhere are looked up by `compil
 here is refused as unknown, so whatever is accepted works.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
@@ -161,6 +161,67 @@ class Price(Part):
         )
 
 
+class Quota(Part):
+    """What a target may be asked for at most: exactly one of the amounts, and the period it is counted in."""
+
+    requests: Count | None = Field(default=None, description="Requests per period.")
+    tokens: Count | None = Field(default=None, description="Tokens per period, input and output together.")
+    concurrent: Count | None = Field(default=None, description="Requests at the same time; takes no period.")
+    per: Period | None = Field(
+        default=None, description="minute, hour, day or month; not for concurrent and video_jobs."
+    )
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        possible = [name for name in AMOUNTS if name in type(self).model_fields]
+        amounts = [name for name in possible if getattr(self, name) is not None]
+        if len(amounts) != 1:
+            raise ValueError(f"must hold exactly one of {', '.join(possible)}")
+        if (amounts[0] in WHILE_RUNNING) == (self.per is not None):
+            timeless = " and ".join(f"`{name}`" for name in possible if name in WHILE_RUNNING)
+            raise ValueError(f"needs `per` (minute, hour, day or month), and only {timeless} goes without")
+        return self
+
+
+class Limit(Quota):
+    """One limit: exactly one of the amounts, the period it is counted in, and who shares it."""
+
+    dollars: Annotated[float, Field(gt=0, le=9_000_000)] | None = Field(
+        default=None, description="USD per calendar period (UTC)."
+    )
+    video_seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
+        default=None, description="Seconds of video per period."
+    )
+    video_jobs: Count | None = Field(
+        default=None, description="Video jobs that are not finished, at the same time; takes no period."
+    )
+    scope: Scope = Field(
+        default="key",
+        description="Who shares it: this key alone (key), all keys with the same user, project or organisation "
+        "(each of which the key must name), or nobody: model counts each model of the key by itself.",
+    )
+    models: Annotated[list[ModelName], Field(min_length=1)] | None = Field(
+        default=None, description="With scope model: the models it is for. Default: every model."
+    )
+    budget: Literal["hard", "soft"] | None = Field(
+        default=None,
+        description="For dollars: hard reserves the most a request can cost, soft what 95 of 100 like it stay "
+        "below. Default: hard.",
+    )
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> "Limit":
+        if self.models is not None and self.scope != "model":
+            raise ValueError("names `models`, which goes with `scope: model` only")
+        if self.budget is not None and self.dollars is None:
+            raise ValueError("says `budget`, which goes with `dollars` only")
+        return self
+
+
+AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds", "video_jobs")
+WHILE_RUNNING = ("concurrent", "video_jobs")
+
+
 class Target(Part):
     """One place a model can be served."""
 
@@ -179,6 +240,10 @@ class Target(Part):
     )
     max_output: Count | None = Field(
         default=None, description="Tokens the model can give out; overrides the catalogue."
+    )
+    limits: Annotated[list[Quota], Field(max_length=20)] = Field(
+        default=[],
+        description="What it may be asked for at most, by all keys together; at its quota it is passed over.",
     )
     seconds: Annotated[list[VideoLength], Field(min_length=1)] | None = Field(
         default=None, description="Video: the only lengths it can make, in seconds."
@@ -220,6 +285,11 @@ class Defaults(Part):
         default_factory=Retries, description="How often a failed call is made again elsewhere."
     )
     health: Health = Field(default_factory=Health, description="When a target is taken out of rotation.")
+    output_cap: Count = Field(
+        default=4096,
+        description="Output tokens reserved for a request that names no cap, the target's max_output at most; "
+        "a key with a hard dollar limit gets it as its cap.",
+    )
     on_store_error: Literal["local", "open", "closed"] = Field(
         default="local",
         description="Limits while Redis is away: count in this process, let everything through, or refuse.",
@@ -230,56 +300,6 @@ class Defaults(Part):
     )
 
 
-class Limit(Part):
-    """One limit: exactly one of the amounts, the period it is counted in, and who shares it."""
-
-    requests: Count | None = Field(default=None, description="Requests per period.")
-    tokens: Count | None = Field(default=None, description="Tokens per period, input and output together.")
-    dollars: Annotated[float, Field(gt=0, le=9_000_000)] | None = Field(
-        default=None, description="USD per calendar period (UTC)."
-    )
-    concurrent: Count | None = Field(default=None, description="Requests at the same time; takes no period.")
-    video_seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
-        default=None, description="Seconds of video per period."
-    )
-    video_jobs: Count | None = Field(
-        default=None, description="Video jobs that are not finished, at the same time; takes no period."
-    )
-    per: Period | None = Field(
-        default=None, description="minute, hour, day or month; not for concurrent and video_jobs."
-    )
-    scope: Scope = Field(
-        default="key",
-        description="Who shares it: this key alone (key), all keys with the same user, project or organisation "
-        "(each of which the key must name), or nobody: model counts each model of the key by itself.",
-    )
-    models: Annotated[list[ModelName], Field(min_length=1)] | None = Field(
-        default=None, description="With scope model: the models it is for. Default: every model."
-    )
-    budget: Literal["hard", "soft"] | None = Field(
-        default=None,
-        description="For dollars: hard reserves the most a request can cost, soft what 95 of 100 like it stay "
-        "below. Default: hard.",
-    )
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> "Limit":
-        amounts = [name for name in AMOUNTS if getattr(self, name) is not None]
-        if len(amounts) != 1:
-            raise ValueError(f"must hold exactly one of {', '.join(AMOUNTS)}")
-        if (amounts[0] in WHILE_RUNNING) == (self.per is not None):
-            raise ValueError(
-                "needs `per` (minute, hour, day or month), and only `concurrent` and `video_jobs` go without"
-            )
-        if self.models is not None and self.scope != "model":
-            raise ValueError("names `models`, which goes with `scope: model` only")
-        if self.budget is not None and self.dollars is None:
-            raise ValueError("says `budget`, which goes with `dollars` only")
-        return self
-
-
-AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds", "video_jobs")
-WHILE_RUNNING = ("concurrent", "video_jobs")
 Limits = Annotated[list[Limit], Field(max_length=50)]
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config import model
 from gateway.config.catalogue import Catalogue
+from gateway.config.limit_rules import quota
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import (
@@ -65,6 +66,7 @@ class Routes:
             targets=whole,
             retries=_layered(Retries, defaults.retries, written.retries),
             timeouts=_layered(Timeouts, defaults.timeout, written.timeout),
+            default_cap=max(target.default_cap for target in whole),
         )
 
     def on_demand(self, name: str, kind: str) -> Route | None:
@@ -92,8 +94,9 @@ class Routes:
             rules = {**rules, "max_output": written.max_output}
         listing = self._listing(row, written)
         defaults = self._defaults
+        identity = f"{row.id}/{written.model}"
         return RouteTarget(
-            id=f"{row.id}/{written.model}",
+            id=identity,
             target=row.target(written.model, rules),
             price=listing.price,
             timeouts=_layered(Timeouts, defaults.timeout, whole.timeout, written.timeout),
@@ -101,6 +104,8 @@ class Routes:
             weight=written.weight,
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
+            default_cap=min(rules.get("max_output") or defaults.output_cap, defaults.output_cap),
+            quota=quota(identity, written.limits, partial(_under, report, "limits")),
             video=_video_limits(rules, written) if video else None,
         )
 
@@ -137,6 +142,10 @@ class Routes:
         return self._prices.find(row.vendor, row.base_url, written.model)
 
 
+def _under(report: Report, field: str, path: Path, message: str) -> None:
+    report((field, *path), message)
+
+
 def _below(report: Report, at: int, path: Path, message: str) -> None:
     report(("targets", at, *path), message)
 
@@ -147,6 +156,9 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
     wrong = [name for name in _VIDEO_FIELDS if getattr(written, name) is not None and not video]
     for name in wrong:
         report((name,), f"is for models of kind video; this one is {kind}")
+    if video and written.limits:
+        report(("limits",), "is for models of kind chat and embedding; this one is video")
+        return False
     price = written.price
     if price is not None and video != (price.input is None):
         wanted = "per_second (or per_gpu_hour and rendering_seconds)" if video else "input, output and cached"

@@ -71,7 +71,11 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
 
 
 class RouteTarget(Struct, frozen=True, kw_only=True):
-    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use."""
+    """One place a model can be served. `id` is `provider/model`, the name telemetry and headers use.
+
+    `default_cap` is the output of a request that names no cap. `quota` is who the target's own limits are
+    counted for, None when it has none.
+    """
 
     id: str
     target: Target
@@ -81,11 +85,16 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     weight: int = 1
     context_window: int | None = None
     max_output: int | None = None
+    default_cap: int = 4096
+    quota: "Caller | None" = None
     video: VideoLimits | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A model's targets and policy. `kind` is chat, embedding or video."""
+    """A model's targets and policy. `kind` is chat, embedding or video.
+
+    `default_cap` is the largest of its targets'.
+    """
 
     model: str
     kind: str
@@ -93,6 +102,7 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: Sequence[RouteTarget]
     retries: Retries
     timeouts: Timeouts
+    default_cap: int = 4096
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

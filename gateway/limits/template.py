@@ -90,9 +90,10 @@ class Template:
         return tuple(found)
 
     def _budget(self, dimension: Dimension, costs: Costs, now: float) -> Dimension:
-        current = self._periods.get(dimension.per)
-        if current is None or not current.start <= now < current.end:
-            current = self._periods[dimension.per] = period(dimension.per, now)
+        per, periods = dimension.per, self._periods
+        if per not in periods or not periods[per].start <= now < periods[per].end:
+            periods[per] = period(per, now)
+        current = periods[per]
         key = f"{dimension.key}:{current.name}"
         cost = costs.probably if dimension.soft else costs.nano_dollars
         return structs.replace(dimension, key=key, cost=cost, window=current.end - now, since=current.start)

@@ -32,7 +32,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The targets to try, best first, and `skipped`: target id to reason.
 
     `order` is empty only when no target may be called; then `cause` says what the client should be told.
-    `last_resort` marks a plan whose only targets have an open breaker: the least bad one is tried anyway.
+    `cost` is the estimate for the first of `order`. `last_resort` marks a plan whose only targets have an
+    open breaker: the least bad one is tried anyway.
     """
 
     policy: str
@@ -40,6 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     skipped: Mapping[str, str] = {}
     cause: ProviderError | None = None
     last_resort: bool = False
+    cost: int | None = None
 
 
 def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float, dice: Dice) -> Plan:
@@ -59,10 +61,12 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
             skipped[target.id] = str(seen.shut)
             shut.append(candidate)
     if len(open_targets) == 1:
-        return Plan(policy=route.policy, order=(open_targets[0].target,), skipped=skipped)
+        [only] = open_targets
+        return Plan(policy=route.policy, order=(only.target,), skipped=skipped, cost=only.cost)
     if open_targets:
         ordered = POLICIES[route.policy](open_targets, dice)
-        return Plan(policy=route.policy, order=[candidate.target for candidate in ordered], skipped=skipped)
+        order = [candidate.target for candidate in ordered]
+        return Plan(policy=route.policy, order=order, skipped=skipped, cost=ordered[0].cost)
     return _nothing_open(route, shut, skipped, now)
 
 
@@ -80,7 +84,13 @@ def _nothing_open(route: Route, shut: Sequence[Candidate], skipped: Mapping[str,
     soft = [candidate for candidate in shut if candidate.health.shut not in SHUT_HARD]
     if soft:
         least_bad = min(soft, key=lambda candidate: candidate.health.shut_until)
-        return Plan(policy=route.policy, order=(least_bad.target,), skipped=skipped, last_resort=True)
+        return Plan(
+            policy=route.policy,
+            order=(least_bad.target,),
+            skipped=skipped,
+            last_resort=True,
+            cost=least_bad.cost,
+        )
     return Plan(policy=route.policy, order=(), skipped=skipped, cause=_cause(route, shut, skipped, now))
 
 

@@ -32,7 +32,6 @@ class Grant(Struct, kw_only=True, gc=False):
     model: str
     lease: str
     since: float
-    reserved: Costs
     dimensions: tuple[Dimension, ...] = ()
     verdict: Verdict = Verdict(allowed=True)
 
@@ -51,12 +50,17 @@ class Admission:
         self._callers: dict[str, _Known] = {}
         self._open: dict[str, Grant] = {}
 
-    async def admit(self, caller: Caller, model: str, lease: str, costs: Costs) -> Grant:
-        """Reserve `costs` in every dimension of the caller for this model, or raise the refusal."""
-        grant = Grant(caller=caller, model=model, lease=lease, since=self._clock.monotonic(), reserved=costs)
+    async def admit(self, caller: Caller, model: str, lease: str, costs: Costs, since: float) -> Grant:
+        """Reserve `costs` in every dimension of the caller for this model, or raise the refusal.
+
+        `since` is the present, in monotonic seconds.
+        """
+        grant = Grant(caller=caller, model=model, lease=lease, since=since)
         if caller.limits:
             grant.dimensions = self._template(caller, model).dimensions(costs, self._clock.now())
-            grant.verdict = await self._acquire(grant)
+            grant.verdict = await self._limiter.acquire(lease, grant.dimensions)
+            if grant.verdict.seed is not None:
+                grant.verdict = await self._seeded(grant)
             if not grant.verdict.allowed:
                 refused = refusal(grant.dimensions, grant.verdict)
                 if isinstance(refused, LimitExceeded):
@@ -83,24 +87,28 @@ class Admission:
                 if grant.since < before and lease in self._open:
                     await self._limiter.renew(lease, grant.dimensions)
 
-    async def _acquire(self, grant: Grant) -> Verdict:
+    async def _seeded(self, grant: Grant) -> Verdict:
+        """Ask again, once the store was told what the ledger says of each budget it does not know."""
+        verdict = grant.verdict
         for _ in range(_MAX_SEEDS):
-            verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
             if verdict.seed is None:
                 return verdict
             budget = grant.dimensions[verdict.seed]
             spent = await self._spent(whose(grant.caller, grant.model, budget.scope), budget.since)
             await self._limiter.seed(budget, spent)
+            verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
         raise Unavailable(
             "The budget of this key could not be read; try again.", code="limiter_unavailable", retry_after=1
         )
 
     def _template(self, caller: Caller, model: str) -> Template:
-        known = self._callers.get(caller.id)
-        if known is None or known.caller is not caller:
+        name = caller.id
+        if name in self._callers and self._callers[name].caller is caller:
+            known = self._callers[name]
+        else:
             if len(self._callers) >= _MAX_CALLERS:  # a new key, or a reload made new callers
                 self._callers.clear()
-            known = self._callers[caller.id] = _Known(caller)
+            known = self._callers[name] = _Known(caller)
         return known.whole or known.for_model(model)
 
 
@@ -131,10 +139,11 @@ class JobAdmission:
     """
 
     def __init__(
-        self, admission: Admission, limiter: Limiter, *, unknown_price_ok: Callable[[], bool]
+        self, admission: Admission, limiter: Limiter, clock: Clock, *, unknown_price_ok: Callable[[], bool]
     ) -> None:
         self._admission = admission
         self._limiter = limiter
+        self._clock = clock
         self._unknown_price_ok = unknown_price_ok
 
     async def admit(
@@ -150,7 +159,7 @@ class JobAdmission:
             )
         cost = nano_dollars or 0  # of a video, what it can cost is what it will cost
         costs = Costs(concurrent=0, nano_dollars=cost, probably=cost, video_ms=video_ms, video_jobs=1)
-        grant = await self._admission.admit(caller, model, lease, costs)
+        grant = await self._admission.admit(caller, model, lease, costs, self._clock.monotonic())
         self._admission.forget(lease)  # what a job holds is remembered for a day, longer than any job lives
         return msgspec.to_builtins(grant.dimensions)
 

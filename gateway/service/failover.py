@@ -109,7 +109,7 @@ async def _next(walk: Walk, remaining: list[RouteTarget], causes: Sequence[Provi
             remaining[:] = [target for target in remaining if (target.context_window or 0) > window]
         if remaining:
             return "failover"
-    already = outcome.effect is Effect.FAILURE and len(causes) > 1
+    already = len(causes) > 1 and (outcome.effect is Effect.FAILURE or not error.sent)
     wait = _pause(walk, outcome, error)
     if not outcome.again or already or wait is None or len(walk.plan.order) > 1:
         return None

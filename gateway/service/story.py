@@ -1,7 +1,7 @@
 """One chat or embeddings request from admission to settlement, told in the order in which it happens.
 
-Way down: `admit`, `run` (plan, attempts). Way back: `note` what a whole answer told, or `read` and `broken`
-for a stream, then `settle`, exactly once.
+Way down: `admit` (plan, reservation), `run` (attempts). Way back: `note` what a whole answer told, or `read`
+and `broken` for a stream, then `settle`, exactly once.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.clock import Clock
 from gateway.config.live import Live
@@ -22,6 +22,8 @@ from gateway.service.admission import Admission, Grant
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.failover import Walk, first_answer
+from gateway.service.holds import Holds
+from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.stream import Reading
 from gateway.service.wish import Request, Spoken, Wish
@@ -48,14 +50,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     books: Books
     clock: Clock
     pictures: Pictures
+    outputs: Outputs
 
 
 class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_parts",
-        "_reserved", "_route", "_snapshot", "_usage", "_wish",
+        "_attempt", "_call", "_caller", "_chosen", "_costs", "_deadline", "_dropped", "_grant", "_holds", "_input",
+        "_parts", "_plan", "_reserved", "_route", "_snapshot", "_usage", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -66,6 +69,7 @@ class Story:
         self._snapshot: Snapshot = parts.live.current
         self._route = _route(self._snapshot, caller, wish)
         self._grant: Grant | None = None
+        self._holds: Holds | None = None
         self._chosen: RouteTarget | None = None
         self._attempt: Attempt | None = None
         self._dropped: Sequence[str] = ()
@@ -76,18 +80,13 @@ class Story:
     # -- the way down
 
     async def admit(self) -> None:
-        """Reserve the estimate in every limit of the key: the dearest target's price, so that failover fits."""
-        wish, call, parts = self._wish, self._call, self._parts
-        tokens, output = cost.token_estimate(wish.body_size), wish.output_tokens
-        self._costs = [cost.estimate(target.price, tokens, output) for target in self._route.targets]
-        dearest = 0
-        for estimate in self._costs:
-            if estimate is not None and estimate > dearest:
-                dearest = estimate
-        self._reserved = Costs(requests=1, tokens=tokens + output, nano_dollars=dearest, probably=dearest)
+        """Plan, then reserve in every limit of the key what the first target of the plan may cost."""
+        call, parts = self._call, self._parts
+        now = parts.clock.monotonic()
+        self._reserve(now)
         try:
             grant = self._grant = await parts.admission.admit(
-                self._caller, self._route.model, call.request_id, self._reserved
+                self._caller, self._route.model, call.request_id, self._reserved, now
             )
         except GatewayError as error:
             call.admission, call.admitted_at = "denied", parts.clock.monotonic()
@@ -96,19 +95,44 @@ class Story:
         call.admission, call.backend = "allowed", grant.verdict.backend
         parts.board.enter(self._route)
 
-    async def run(self) -> Completion | Reading:
-        """Plan, then attempt until a target answers."""
-        parts, call, route, caller = self._parts, self._call, self._route, self._caller
+    def _reserve(self, now: float) -> None:
+        """Plan, and say what to reserve: the client's cap, or what each target gives out at most without one."""
+        wish, route, caller, parts = self._wish, self._route, self._caller, self._parts
+        tokens, output, choices = cost.token_estimate(wish.body_size), wish.output_tokens, wish.choices
+        self._input = tokens
+        self._costs = [
+            cost.estimate(target.price, tokens, target.default_cap * choices if output is None else output)
+            for target in route.targets
+        ]
+        budgeted = caller.hard or caller.soft
         ask = Ask(
             costs=self._costs,
-            input_tokens=self._reserved.tokens - self._wish.output_tokens,
-            budgeted=caller.hard or caller.soft,
+            input_tokens=tokens,
+            budgeted=budgeted,
             unknown_price_ok=self._snapshot.on_unknown_price == "allow",
         )
-        now = call.admitted_at = parts.clock.monotonic()
-        made = plan(route, ask, parts.board.known, now, parts.board.dice)
+        made = self._plan = plan(route, ask, parts.board.known, now, parts.board.dice)
+        if output is None:
+            output = route.default_cap * choices
+        worst = probably = (made.cost or 0) if budgeted else 0
+        if caller.soft and made.order:
+            worst, probably = self._cost(made.order[0])
+        self._reserved = Costs(tokens=tokens + output, nano_dollars=worst, probably=probably)
+
+    def _cost(self, target: RouteTarget) -> tuple[int, int]:
+        """Nano-dollars that this request may cost there at most, and that it will probably cost."""
+        worst = self._costs[self._route.targets.index(target)] or 0
+        if not self._caller.soft:
+            return worst, worst
+        usual = self._parts.outputs.p95(self._caller.id, self._route.model)
+        probably = None if usual is None else cost.estimate(target.price, self._input, usual)
+        return worst, worst if probably is None else min(worst, probably)
+
+    async def run(self) -> Completion | Reading:
+        """Attempt, by the plan, until a target answers."""
+        parts, call, route, made = self._parts, self._call, self._route, self._plan
+        now = call.admitted_at = call.routed_at = parts.clock.monotonic()
         call.policy, call.candidates, call.skipped = made.policy, len(made.order), made.skipped
-        call.routed_at = now
         self._deadline = now + route.timeouts.total
         walk = Walk(route=route, plan=made, deadline=self._deadline, clock=parts.clock, board=parts.board)
         result: Completion | Reading = await first_answer(walk, self._try)
@@ -132,8 +156,12 @@ class Story:
         )
         call.attempts += (attempt,)
         try:
+            if kind == "failover" or target.quota is not None:
+                await self._hold(target)
             result = await self._ask(target, attempt)
         except ProviderError as error:
+            if self._holds is not None:
+                await self._holds.leave(Costs(requests=int(error.sent)))
             attempt.error, attempt.ended = str(error.kind), clock.monotonic()
             attempt.status = attempt.status or error.status
             raise
@@ -143,6 +171,25 @@ class Story:
         self._chosen, self._attempt, call.chosen = target, attempt, attempt
         return result
 
+    async def _hold(self, target: RouteTarget) -> None:
+        """Reserve what this target needs beyond what is held. Raises ProviderError if it is to be passed over."""
+        parts, caller, held = self._parts, self._caller, self._reserved
+        now = parts.clock.monotonic()
+        holds = self._holds = self._holds or Holds(parts.admission, self._call.request_id)
+        if caller.hard or caller.soft:
+            worst, probably = self._cost(target)
+            if worst > held.nano_dollars:
+                more = Costs(
+                    requests=0,
+                    concurrent=0,
+                    nano_dollars=worst - held.nano_dollars,
+                    probably=max(0, probably - held.probably),
+                )
+                await holds.top_up(caller, target, self._route.model, more, now)
+                self._reserved = structs.replace(held, nano_dollars=worst, probably=probably)
+        if target.quota is not None:
+            await holds.enter(target, target.quota, Costs(tokens=held.tokens), now)
+
     async def _ask(self, target: RouteTarget, attempt: Attempt) -> Completion | Reading:
         operation, wish, place = self._wish.operation, self._wish, target.target
         spoken = operation.dialects.get(place.dialect)
@@ -150,6 +197,9 @@ class Story:
             why = f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none."
             raise ProviderError(ErrorKind.UNSUPPORTED, why, param="model", sent=False)
         request = wish.request
+        if wish.output_tokens is None and self._caller.hard:  # what was reserved, the answer cannot pass
+            cap = {"max_completion_tokens": Raw(b"%d" % target.default_cap)}
+            request = structs.replace(request, body={**request.body, **cap})
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
         http = self._built(spoken, request, target)
@@ -210,7 +260,7 @@ class Story:
         self._note(usage, reading.finish_reason, reading.model, reading.id)
 
     def _estimated(self, output: int) -> Usage:
-        return Usage(input=self._reserved.tokens - self._wish.output_tokens, output=output)
+        return Usage(input=self._input, output=output)
 
     def broken(self, error: ProviderError) -> None:
         """A stream failed after content was passed on: too late for another target."""
@@ -254,8 +304,12 @@ class Story:
                     created_at=parts.clock.now(),
                 )
             )
+            if self._caller.soft:
+                parts.outputs.note(self._caller.id, self._route.model, usage.output)
         if self._grant is not None:
             await parts.admission.settle(self._grant, used)
+        if self._holds is not None:
+            await self._holds.settle(used)
 
     def headers(self) -> Headers:
         """What the client is told beside the answer."""
