@@ -18,6 +18,8 @@ cli = typer.Typer(
 )
 keys = typer.Typer(help="Make, list, rotate and revoke gateway keys.", no_args_is_help=True)
 cli.add_typer(keys, name="keys")
+limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
+cli.add_typer(limits, name="limits")
 
 Config = Annotated[
     Path | None,
@@ -117,6 +119,20 @@ def keys_revoke(key: Annotated[str, typer.Argument(help="The key's id.")], confi
     from gateway.commands.keys import revoke  # noqa: PLC0415
 
     revoke(config, key)
+
+
+@limits.command("unsettled")
+def limits_unsettled(
+    older: Annotated[
+        float,
+        typer.Option(help="Seconds for which nobody renewed it: less also shows running requests.", min=0),
+    ] = 60.0,
+    config: Config = None,
+) -> None:
+    """List reservations that nobody settled, as a process that died leaves them, and video jobs that run."""
+    from gateway.commands.limits import show_unsettled  # noqa: PLC0415
+
+    show_unsettled(config, older)
 
 
 def main() -> None:

@@ -110,6 +110,7 @@ for i, dimension in ipairs(dimensions) do
   answer[#answer + 1] = counter.used > 0 and kind.reset(counter, key, dimension) or 0
 end
 if not denied then
-  redis.call('SET', KEYS[1], cmsgpack.pack({ answer = answer, costs = costs, buckets = buckets }), 'PX', RECORD_MS)
+  local lease = { answer = answer, costs = costs, buckets = buckets, keys = { unpack(KEYS, 2) } }
+  redis.call('SET', KEYS[1], cmsgpack.pack(lease), 'PX', RECORD_MS)
 end
 return answer

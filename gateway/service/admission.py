@@ -95,7 +95,10 @@ class Admission:
                 return verdict
             budget = grant.dimensions[verdict.seed]
             spent = await self._spent(whose(grant.caller, grant.model, budget.scope), budget.since)
-            await self._limiter.seed(budget, spent)
+            # in one turn, so that nobody comes between: what this process holds was forgotten with the budget
+            mine = [one for one in self._open.values() if any(d.key == budget.key for d in one.dimensions)]
+            held = (self._limiter.acquire(one.lease, one.dimensions) for one in mine)
+            await asyncio.gather(self._limiter.seed(budget, spent), *held)
             verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
         raise Unavailable(
             "The budget of this key could not be read; try again.", code="limiter_unavailable", retry_after=1
