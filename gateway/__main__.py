@@ -18,6 +18,8 @@ cli = typer.Typer(
 )
 keys = typer.Typer(help="Make, list, rotate and revoke gateway keys.", no_args_is_help=True)
 cli.add_typer(keys, name="keys")
+limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
+cli.add_typer(limits, name="limits")
 
 Config = Annotated[
     Path | None,
@@ -106,12 +108,15 @@ def keys_create(
     ] = None,
     limits: Annotated[str | None, typer.Option(help="A list of limits from the routing file.")] = None,
     organisation: Annotated[str | None, typer.Option(help="Who it belongs to.")] = None,
+    project: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    user: Annotated[str | None, typer.Option(help="Who uses it.")] = None,
     config: Config = None,
 ) -> None:
     """Make a key and print it, once."""
     from gateway.commands.keys import create  # noqa: PLC0415
 
-    create(config, name, {"models": models, "limits": limits, "organisation": organisation})
+    owners = {"organisation": organisation, "project": project, "user": user}
+    create(config, name, {"models": models, "limits": limits, **owners})
 
 
 @keys.command("list")
@@ -136,6 +141,20 @@ def keys_revoke(key: Annotated[str, typer.Argument(help="The key's id.")], confi
     from gateway.commands.keys import revoke  # noqa: PLC0415
 
     revoke(config, key)
+
+
+@limits.command("unsettled")
+def limits_unsettled(
+    older: Annotated[
+        float,
+        typer.Option(help="Seconds for which nobody renewed it: less also shows running requests.", min=0),
+    ] = 60.0,
+    config: Config = None,
+) -> None:
+    """List reservations that nobody settled, as a process that died leaves them, and video jobs that run."""
+    from gateway.commands.limits import show_unsettled  # noqa: PLC0415
+
+    show_unsettled(config, older)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
 from gateway.service.keys import KeyRing
+from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
@@ -101,6 +102,7 @@ class Gateway:
             board=self._board,
             books=self._books,
             clock=SYSTEM,
+            outputs=Outputs(),
             pictures=Pictures(self._fetcher),
             shadows=self._shadows,
         )
@@ -110,6 +112,7 @@ class Gateway:
         admission = JobAdmission(
             self._admission,
             self._limiter,
+            SYSTEM,
             unknown_price_ok=lambda: self.live.current.on_unknown_price == "allow",
         )
         parts = VideoParts(
@@ -225,10 +228,10 @@ class Gateway:
         async with self._database.write() as transaction:
             await ledger.add(transaction, batch)
 
-    async def _spent(self, caller: str, since: float) -> int:
+    async def _spent(self, whose: Mapping[str, str], since: float) -> int:
         await self._books.flush()
         async with self._database.read() as transaction:
-            return await ledger.spent(transaction, caller, since)
+            return await ledger.spent(transaction, whose, since)
 
     # -- what is told
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from gateway.errors import InvalidRequest
-from gateway.service.wish import CHAT_CALL, DEFAULT_OUTPUT, EMBEDDING_CALL, Wish
+from gateway.service.wish import CHAT_CALL, EMBEDDING_CALL, Wish
 from providers.types import ChatRequest, EmbeddingRequest
 
 MOST_TOKENS = 1 << 31
@@ -73,10 +73,12 @@ def chat_wish(body: bytes, created: int, *, strict: bool) -> Wish:
         created=created,
     )
     cap = head.max_completion_tokens if head.max_completion_tokens is not None else head.max_tokens
+    choices = head.n or 1
     return Wish(
         operation=CHAT_CALL,
         request=request,
-        output_tokens=(DEFAULT_OUTPUT if cap is None else cap) * (head.n or 1),
+        output_tokens=None if cap is None else cap * choices,
+        choices=choices,
         stream=request.stream,
         strict=strict,
         body_size=_size(body),

@@ -57,7 +57,9 @@ def routes(parts: Explaining, caller_of: Callable[[AnyRequest], Caller]) -> Sequ
         wish = read(await request.body(), headers, int(parts.clock.now()))
         call: Call = request.scope["fairlead_call"]  # type: ignore[typeddict-item]  # set by api/observe.py
         told = explained(parts.live.current, caller, wish, parts.board, call.request_id)
-        return explain.body(told, await parts.admission.headroom(caller, call.request_id, told.costs))
+        return explain.body(
+            told, await parts.admission.headroom(caller, told.model, call.request_id, told.costs)
+        )
 
     return (explain_route,)
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from gateway.clock import ulid
 from gateway.config.compile import Source, compile_config
 from gateway.config.problems import ConfigError, ConfigProblem, unknown
 from gateway.config.settings import Settings, read
+from gateway.config.snapshot import Caller, LimitRule
 from gateway.config.vault import TrustingVault
 from gateway.service.keys import digest, new_key
 from gateway.store import keys as rows
@@ -78,8 +79,15 @@ def _check(file: Path, told: dict[str, Any]) -> None:
     ]
     if limits and limits not in snapshot.limits:
         wrong.append(("--limits", unknown("limits", limits, snapshot.limits)))
+    elif unowned := _caller(told, snapshot.limits.get(limits or "", ())).unowned():
+        wrong.append((f"--{unowned}", f'limits "{limits}" count by {unowned}: say which'))
     if wrong:
         raise ConfigError(ConfigProblem(option, 0, 0, "", message) for option, message in wrong)
+
+
+def _caller(told: dict[str, Any], limits: Sequence[LimitRule]) -> Caller:
+    organisation, project, user = (told[name] or "" for name in ("organisation", "project", "user"))
+    return Caller(id="", name="", limits=limits, organisation=organisation, project=project, user=user)
 
 
 def show(config: Path | None) -> None:

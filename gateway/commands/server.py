@@ -32,6 +32,10 @@ from gateway.transport import burst
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept: longer than clients keep theirs, so that it is they who close it. Who sends
+on a connection that we close at that moment sees an error that no server told it of."""
+
 HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request, counted from its connection or its first byte."""
 
@@ -129,6 +133,7 @@ def configured(app: App, grace: float) -> uvicorn.Config:
         log_level=logging.WARNING,
         timeout_graceful_shutdown=max(1, round(grace)),
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 

@@ -1,23 +1,24 @@
 """Makes a frozen snapshot of a routing file, the catalogue and the environment, or says all that is wrong."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from gateway.config import model, prices
 from gateway.config.catalogue import Catalogue, catalogue
+from gateway.config.limit_model import Limit
+from gateway.config.limit_rules import rules_of
 from gateway.config.load import Draft, load
-from gateway.config.model import AMOUNTS
 from gateway.config.problems import ConfigError, Path, unknown
 from gateway.config.routes import Routes
-from gateway.config.snapshot import NANO, Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
+from gateway.config.snapshot import Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
 from gateway.config.vault import MissingSecretError, Vault
 from gateway.config.vendors import SCRIPTED, provider_rows
 
-_UNITS: Mapping[str, int] = {"dollars": NANO, "video_seconds": 1000}
-"""How many of a dimension's own unit make one of what is written; 1 for the others."""
+Check: TypeAlias = Callable[[Path, Iterable[tuple[str | int, str]]], None]
+"""Reports names of models that nobody can ask for; each comes with its place below the path."""
 
 WARNED = 30 * 86_400.0
 """How long before a model's end, in seconds, a configuration that uses it is warned of it."""
@@ -47,8 +48,11 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
     listed = prices.PriceList(data.prices, source.now)
     routes = Routes(rows, broken, draft.routing.defaults, data, listed)
     made = _routes(draft, routes)
-    limits = {name: _limits(draft, ("limits", name), rules) for name, rules in draft.routing.limits.items()}
-    keys = _Keys(draft, vault, limits, {*rows, *broken, *data.vendors}).rows()
+    check = partial(_check_models, draft, {*rows, *broken, *data.vendors})
+    limits = {
+        name: _limits(draft, ("limits", name), rules, check) for name, rules in draft.routing.limits.items()
+    }
+    keys = _Keys(draft, vault, limits, check).rows()
     if draft.problems:
         raise ConfigError(draft.problems)
     if any(map(_has_list_prices, rows.values())):
@@ -99,28 +103,33 @@ def _report(draft: Draft, above: Path, path: Path, message: str) -> None:
     draft.report((*above, *path), message)
 
 
-def _limits(draft: Draft, path: Path, written: Iterable[model.Limit]) -> Sequence[LimitRule]:
-    rules: dict[tuple[str, str], LimitRule] = {}
+def _check_models(
+    draft: Draft, providers: set[str], path: Path, names: Iterable[tuple[str | int, str]]
+) -> None:
+    """Report names of models that nobody can ask for. `providers` may stand before a slash."""
+    known = draft.names("models")
+    for at, name in names:
+        provider, slash, _ = name.partition("/")
+        if name not in known and not (slash and provider in providers):
+            draft.report((*path, at), unknown("model", name, known))
+
+
+def _limits(draft: Draft, path: Path, written: Sequence[Limit], check: Check) -> Sequence[LimitRule]:
     for at, limit in enumerate(written):
-        dimension = next(name for name in AMOUNTS if getattr(limit, name) is not None)
-        per = limit.per or ""
-        if (dimension, per) in rules:
-            draft.report((*path, at), f"limits {dimension}{per and f' per {per}'} a second time")
-        amount = round(getattr(limit, dimension) * _UNITS.get(dimension, 1))
-        rules[dimension, per] = LimitRule(dimension=dimension, limit=amount, per=per)
-    return tuple(rules.values())
+        check((*path, at, "models"), enumerate(limit.models or ()))
+    return rules_of(written, lambda below, message: draft.report((*path, *below), message))
 
 
 class _Keys:
-    """The keys of a file. `providers` are the names that may stand before the slash of `provider/model`."""
+    """The keys of a file. `check` reports names of models that do not exist."""
 
     def __init__(
-        self, draft: Draft, vault: Vault, limits: Mapping[str, Sequence[LimitRule]], providers: set[str]
+        self, draft: Draft, vault: Vault, limits: Mapping[str, Sequence[LimitRule]], check: Check
     ) -> None:
         self._draft = draft
         self._vault = vault
         self._limits = limits
-        self._providers = providers
+        self._check = check
 
     def rows(self) -> Sequence[KeyRow]:
         rows: dict[bytes, KeyRow] = {}
@@ -148,7 +157,7 @@ class _Keys:
             return None
 
     def _caller(self, path: Path, key: model.Key) -> Caller:
-        return Caller(
+        caller = Caller(
             id=key.name,
             name=key.name,
             models=self._models(path, key),
@@ -158,29 +167,28 @@ class _Keys:
             project=key.project,
             user=key.user,
         )
+        unowned = caller.unowned()
+        if unowned:
+            why = f"count by {unowned}, and this key has none: set `{unowned}` on the key"
+            self._draft.report((*path, "limits"), why)
+        return caller
 
     def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
-        for at, name in enumerate(key.models):
-            if name != "*":
-                self._must_exist((*path, "models", at), name)
-        return None if "*" in key.models else frozenset(key.models)
+        if "*" in key.models:
+            return None
+        self._check((*path, "models"), enumerate(key.models))
+        return frozenset(key.models)
 
     def _aliases(self, path: Path, key: model.Key) -> Mapping[str, str]:
+        self._check((*path, "aliases"), key.aliases.items())
         for alias, name in key.aliases.items():
-            self._must_exist((*path, "aliases", alias), name)
             if "*" not in key.models and name not in key.models:
                 self._draft.report((*path, "aliases", alias), f'is "{name}", which is not among its `models`')
         return key.aliases
 
-    def _must_exist(self, path: Path, name: str) -> None:
-        known = self._draft.names("models")
-        provider, slash, _ = name.partition("/")
-        if name not in known and not (slash and provider in self._providers):
-            self._draft.report(path, unknown("model", name, known))
-
     def _rules(self, path: Path, key: model.Key) -> Sequence[LimitRule]:
         if not isinstance(key.limits, str):
-            return _limits(self._draft, (*path, "limits"), key.limits)
+            return _limits(self._draft, (*path, "limits"), key.limits, self._check)
         if key.limits not in self._draft.names("limits"):
             self._draft.report((*path, "limits"), unknown("limits", key.limits, self._draft.names("limits")))
         return self._limits.get(key.limits, ())

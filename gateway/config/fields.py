@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -127,3 +129,16 @@ Dollars = Annotated[float, Field(ge=0, le=10**6)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 VideoLength = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Part(BaseModel):
+    """What all parts of the file share: nothing unknown, nothing converted by guesswork, nothing shown."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        defer_build=True,
+    )

@@ -6,7 +6,7 @@ here is refused as unknown, so whatever is accepted works.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from gateway.config.fields import (
     Count,
@@ -17,32 +17,20 @@ from gateway.config.fields import (
     ModelName,
     ModelOrAll,
     Name,
+    Part,
     Percent,
     SecretText,
     Size,
     Url,
     VideoLength,
 )
+from gateway.config.limit_model import Limit, Quota
 
 Kind = Literal["chat", "embedding", "video"]
 InputWord = Literal[
     "prompt", "negative_prompt", "seed", "audio", "seconds", "seconds_text", "seconds_unit", "ratio", "tier", "size",
     "width", "height", "first_frame", "last_frame", "source_video",
 ]  # fmt: skip
-Period = Literal["minute", "hour", "day", "month"]
-
-
-class Part(BaseModel):
-    """What all parts of the file share: nothing unknown, nothing converted by guesswork, nothing shown."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        defer_build=True,
-    )
 
 
 class Quirks(Part):
@@ -221,6 +209,10 @@ class Target(Part):
         description="Chat: whether it goes on from the beginning of an answer that is the last message; "
         "overrides the catalogue.",
     )
+    limits: Annotated[list[Quota], Field(max_length=20)] = Field(
+        default=[],
+        description="What it may be asked for at most, by all keys together; at its quota it is passed over.",
+    )
     seconds: Annotated[list[VideoLength], Field(min_length=1)] | None = Field(
         default=None, description="Video: the only lengths it can make, in seconds."
     )
@@ -290,6 +282,11 @@ class Defaults(Part):
         default_factory=Retries, description="How often a failed call is made again elsewhere."
     )
     health: Health = Field(default_factory=Health, description="When a target is taken out of rotation.")
+    output_cap: Count = Field(
+        default=4096,
+        description="Output tokens reserved for a request that names no cap, the target's max_output at most; "
+        "a key with a hard dollar limit gets it as its cap.",
+    )
     on_store_error: Literal["local", "open", "closed"] = Field(
         default="local",
         description="Limits while Redis is away: count in this process, let everything through, or refuse.",
@@ -300,31 +297,6 @@ class Defaults(Part):
     )
 
 
-class Limit(Part):
-    """One limit: exactly one of the amounts, and the period it is counted in."""
-
-    requests: Count | None = Field(default=None, description="Requests per period.")
-    tokens: Count | None = Field(default=None, description="Tokens per period, input and output together.")
-    dollars: Annotated[float, Field(gt=0, le=9_000_000)] | None = Field(
-        default=None, description="USD per calendar period (UTC)."
-    )
-    concurrent: Count | None = Field(default=None, description="Requests at the same time; takes no period.")
-    video_seconds: Annotated[float, Field(gt=0, le=10**9)] | None = Field(
-        default=None, description="Seconds of video per period."
-    )
-    per: Period | None = Field(default=None, description="minute, hour, day or month; not for concurrent.")
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> "Limit":
-        amounts = [name for name in AMOUNTS if getattr(self, name) is not None]
-        if len(amounts) != 1:
-            raise ValueError(f"must hold exactly one of {', '.join(AMOUNTS)}")
-        if (amounts == ["concurrent"]) == (self.per is not None):
-            raise ValueError("needs `per` (minute, hour, day or month), and only `concurrent` goes without")
-        return self
-
-
-AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds")
 Limits = Annotated[list[Limit], Field(max_length=50)]
 
 
@@ -348,9 +320,15 @@ class Key(Part):
         Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],
         Discriminator(lambda value: "list" if isinstance(value, list) else "name"),
     ] = Field(default=[], description="The name of an entry of `limits`, or a list of limits of its own.")
-    organisation: str = Field(default="", max_length=200, description="Who pays: shown in reports.")
-    project: str = Field(default="", max_length=200, description="What for: shown in reports.")
-    user: str = Field(default="", max_length=200, description="Who uses it: shown in reports.")
+    organisation: str = Field(
+        default="", max_length=200, description="Who pays: shown in reports; limits may count by it."
+    )
+    project: str = Field(
+        default="", max_length=200, description="What for: shown in reports; limits may count by it."
+    )
+    user: str = Field(
+        default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Key":

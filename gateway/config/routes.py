@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config import model, steering
 from gateway.config.catalogue import Catalogue
+from gateway.config.limit_rules import quota
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import (
@@ -86,6 +87,7 @@ class Routes:
             affinity=written.affinity,
             hedge=written.hedge,
             shadows=[target for target in whole if _is_shadow(target)],
+            default_cap=max(target.default_cap for target in whole),
         )
         return replace(route, steered=steering.is_steered(route))
 
@@ -124,8 +126,9 @@ class Routes:
             rules = {**rules, "max_output": written.max_output}
         listing = self._listing(row, written)
         defaults = self._defaults
+        identity = f"{row.id}/{written.model}"
         return RouteTarget(
-            id=f"{row.id}/{written.model}",
+            id=identity,
             target=row.target(written.model, rules, video),
             price=listing.price,
             timeouts=_layered(Timeouts, defaults.timeout, whole.timeout, written.timeout),
@@ -134,6 +137,8 @@ class Routes:
             context_window=written.context_window or rules.get("context_window") or listing.context_window,
             max_output=rules.get("max_output"),
             prefill=bool(rules.get("prefill")) if written.prefill is None else written.prefill,
+            default_cap=min(rules.get("max_output") or defaults.output_cap, defaults.output_cap),
+            quota=quota(identity, written.limits, partial(_under, report, "limits")),
             terms=terms,
         )
 
@@ -174,6 +179,10 @@ def _is_shadow(target: RouteTarget) -> bool:
     return target.terms is not None and target.terms.shadow > 0
 
 
+def _under(report: Report, field: str, path: Path, message: str) -> None:
+    report((field, *path), message)
+
+
 def _below(report: Report, at: int, path: Path, message: str) -> None:
     report(("targets", at, *path), message)
 
@@ -186,6 +195,8 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
         report((name,), f"is for models of kind video; this one is {kind}")
     if written.prefill is not None and kind != "chat":
         report(("prefill",), f"is for models of kind chat; this one is {kind}")
+    if video and written.limits:
+        report(("limits",), "is for models of kind chat and embedding; this one is video")
         return False
     price = written.price
     if price is not None and video != (price.input is None):

@@ -7,6 +7,7 @@ it to its end. Durations are seconds, money is whole nano-dollars.
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from providers.types import Json, Quirks, Secret, Target, VideoLimits
 
@@ -82,6 +83,8 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
 
     `prefill`: given the beginning of its answer as the last message, the model goes on from there.
     `terms` is None for a target that takes any request.
+    `default_cap` is the output of a request that names no cap. `quota` is who the target's own limits are
+    counted for, None when it has none.
     """
 
     id: str
@@ -94,6 +97,8 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     prefill: bool = False
     terms: Terms | None = None
+    default_cap: int = 4096
+    quota: "Caller | None" = None
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -104,6 +109,7 @@ class Route(Struct, frozen=True, kw_only=True):
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
     of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
     late.
+    `default_cap` is the largest of its targets'.
     """
 
     model: str
@@ -118,6 +124,7 @@ class Route(Struct, frozen=True, kw_only=True):
     shadows: Sequence[RouteTarget] = ()
     steered: bool = False
     hedge: bool = False
+    default_cap: int = 4096
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -161,21 +168,27 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
 
 
 class LimitRule(Struct, frozen=True, kw_only=True):
-    """One limit of a caller. `dimension`: requests, tokens, dollars, concurrent, video_seconds.
+    """One limit. `dimension`: requests, tokens, dollars, concurrent, video_seconds, video_jobs.
 
     `limit` counts the dimension's unit (dollars in nano-dollars, video in milliseconds); `per` is minute,
-    hour, day or month, and empty for `concurrent`.
+    hour, day or month, and empty for what is counted while it runs. `scope` says who shares the counter: key,
+    user, project, organisation, or model (each model of a key by itself, of which `models` may leave some out).
+    A `soft` budget reserves what a request will probably cost, any other the most it can cost.
     """
 
     dimension: str
     limit: int
     per: str = ""
+    scope: str = "key"
+    models: frozenset[str] | None = None
+    soft: bool = False
 
 
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
 
     `aliases` are names only this caller uses, to the models they stand for.
+    `hard` and `soft` say whether there are dollar limits of that kind; they follow from `limits`.
     """
 
     id: str
@@ -186,6 +199,19 @@ class Caller(Struct, frozen=True, kw_only=True):
     organisation: str = ""
     project: str = ""
     user: str = ""
+    hard: bool = False
+    soft: bool = False
+
+    def __post_init__(self) -> None:
+        """Find out once what every request asks."""
+        budgets = {rule.soft for rule in self.limits if rule.dimension == "dollars"}
+        force_setattr(self, "hard", False in budgets)
+        force_setattr(self, "soft", True in budgets)
+
+    def unowned(self) -> str:
+        """The first of user, project and organisation that a limit counts by and that this key does not name."""
+        owners = {"user": self.user, "project": self.project, "organisation": self.organisation}
+        return next((rule.scope for rule in self.limits if not owners.get(rule.scope, "key")), "")
 
     def may_use(self, model: str) -> bool:
         """Whether this caller's key is allowed that model name."""

@@ -33,6 +33,10 @@ end
 -- A sorted set of open leases by when they end by themselves.
 local slots = {}
 
+local function lease_ms(dimension)
+  return dimension[WINDOW] * 1000
+end
+
 function slots.look(key)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
   return { used = redis.call('ZCARD', key) }
@@ -43,15 +47,15 @@ function slots.wait(_, key)
   return math.min(SLOT_RETRY_MS, tonumber(first[2]) - now)
 end
 
-function slots.take(counter, key)
-  redis.call('ZADD', key, now + LEASE_MS, KEYS[1])
-  redis.call('PEXPIRE', key, LEASE_MS)
+function slots.take(counter, key, dimension)
+  redis.call('ZADD', key, now + lease_ms(dimension), KEYS[1])
+  redis.call('PEXPIRE', key, lease_ms(dimension))
   counter.used, counter.taken = counter.used + 1, true
   return 0
 end
 
-function slots.reset(counter, key)
-  if counter.taken then return LEASE_MS end
+function slots.reset(counter, key, dimension)
+  if counter.taken then return lease_ms(dimension) end
   return tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]) - now
 end
 
@@ -106,6 +110,7 @@ for i, dimension in ipairs(dimensions) do
   answer[#answer + 1] = counter.used > 0 and kind.reset(counter, key, dimension) or 0
 end
 if not denied then
-  redis.call('SET', KEYS[1], cmsgpack.pack({ answer = answer, costs = costs, buckets = buckets }), 'PX', RECORD_MS)
+  local lease = { answer = answer, costs = costs, buckets = buckets, keys = { unpack(KEYS, 2) } }
+  redis.call('SET', KEYS[1], cmsgpack.pack(lease), 'PX', RECORD_MS)
 end
 return answer

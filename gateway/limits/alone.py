@@ -27,13 +27,16 @@ class Alone:
         self.mode = mode
         self._limiter = limiter
         self._replicas = replicas
-        self._last: dict[str, tuple[float, Sequence[Dimension], Verdict]] = {}
+        self._last: dict[str, tuple[float, Dimension, int]] = {}
 
     def remember(self, dimensions: Sequence[Dimension], verdict: Verdict) -> None:
-        """Keep what Redis said of a caller last, for the case that it says no more."""
+        """Keep what Redis said of each window last, for the case that it says no more."""
         if len(self._last) >= _REMEMBERED_MOST:
             self._last.clear()
-        self._last[dimensions[0].key] = (self._limiter.monotonic(), dimensions, verdict)
+        now = self._limiter.monotonic()
+        for dimension, left, reset in zip(dimensions, verdict.remaining, verdict.reset, strict=False):
+            if dimension.kind == WINDOW:
+                self._last[dimension.key] = (now + reset, dimension, left)
 
     def forget(self) -> None:
         """Redis counts again: what was counted here is of no use any more, and would be wrong the next time."""
@@ -50,7 +53,9 @@ class Alone:
                 code="limiter_unavailable",
                 retry_after=RETRY_SECONDS,
             )
-        await self._carry_over(dimensions[0].key)
+        for dimension in dimensions:
+            if dimension.key in self._last:
+                await self._carry_over(dimension.key)
         verdict = await self._limiter.acquire(lease, [self._share(dimension) for dimension in dimensions])
         if verdict.denied is not None and verdict.retry_after is None:
             return structs.replace(verdict, retry_after=RETRY_SECONDS)  # too large for our share of the limit
@@ -77,14 +82,7 @@ class Alone:
 
     async def _carry_over(self, key: str) -> None:
         """Book our share of what Redis last counted: to lose it must not open fresh windows."""
-        last = self._last.pop(key, None)
-        if last is None:
-            return
-        then, dimensions, verdict = last
-        age = self._limiter.monotonic() - then
-        used = [
-            (dimension, math.ceil((dimension.limit - left) / self._replicas))
-            for dimension, left, reset in zip(dimensions, verdict.remaining, verdict.reset, strict=False)
-            if dimension.kind == WINDOW and reset > age
-        ]
-        await self._limiter.settle(f"{key}:carried", [d for d, _ in used], [amount for _, amount in used])
+        until, dimension, left = self._last.pop(key)
+        if until > self._limiter.monotonic():
+            used = math.ceil((dimension.limit - left) / self._replicas)
+            await self._limiter.settle(f"{key}:carried", [dimension], [used])

@@ -9,9 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from gateway.limits.rules import BUDGET, CONCURRENT, LEASE_SECONDS, RECORD_SECONDS, WINDOW, Dimension
+from gateway.limits.rules import BUDGET, CONCURRENT, RECORD_SECONDS, WINDOW, Dimension
 
-LEASE_MS = int(LEASE_SECONDS * 1000)
 RECORD_MS = int(RECORD_SECONDS * 1000)
 SLOT_RETRY_MS = 1000
 """How soon a caller without a free slot is told to ask again: slots are freed by answers, not by time."""
@@ -89,12 +88,13 @@ class Window:
 
 
 class Slots:
-    """Open leases and when they end by themselves, soonest first."""
+    """Open leases and when they end by themselves, soonest first. Made for one dimension's window."""
 
-    __slots__ = ("_ends", "expires")
+    __slots__ = ("_ends", "_life", "expires")
 
-    def __init__(self, _dimension: Dimension) -> None:
+    def __init__(self, dimension: Dimension) -> None:
         self.expires = 0
+        self._life = int(dimension.window * 1000)
         self._ends: OrderedDict[str, int] = OrderedDict()
 
     def used(self, _dimension: Dimension, now: int) -> int:
@@ -113,7 +113,7 @@ class Slots:
 
     def take(self, lease: str, _dimension: Dimension, now: int) -> int:
         """Open a slot, or keep it open."""
-        self._ends[lease] = self.expires = now + LEASE_MS
+        self._ends[lease] = self.expires = now + self._life
         self._ends.move_to_end(lease)
         return 0
 

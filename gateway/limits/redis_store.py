@@ -26,7 +26,7 @@ import msgspec
 
 from gateway.limits.alone import Alone
 from gateway.limits.connection import Connection, RefusedError, Reply, Script, StoreError, Word
-from gateway.limits.counters import LEASE_MS, RECORD_MS, SLOT_RETRY_MS
+from gateway.limits.counters import RECORD_MS, SLOT_RETRY_MS
 from gateway.limits.memory import SETTLED_MS, MemoryLimiter
 from gateway.limits.rules import Dimension, Verdict
 
@@ -43,7 +43,6 @@ _BATCH = 100
 _GRANTED, _SEED, _NEVER = 1, 2, -1
 
 _SHARED_WITH_LUA = {
-    "LEASE_MS": LEASE_MS,
     "RECORD_MS": RECORD_MS,
     "SETTLED_MS": SETTLED_MS,
     "SLOT_RETRY_MS": SLOT_RETRY_MS,

@@ -5,8 +5,9 @@ if record == '' then return 0 end
 if record then redis.call('PEXPIRE', KEYS[1], RECORD_MS) end
 for i, dimension in ipairs(cmsgpack.unpack(ARGV[2])) do
   if dimension[KIND] == 'concurrent' then
-    redis.call('ZADD', KEYS[i + 1], clock() + LEASE_MS, KEYS[1])
-    redis.call('PEXPIRE', KEYS[i + 1], LEASE_MS)
+    local life = dimension[WINDOW] * 1000
+    redis.call('ZADD', KEYS[i + 1], clock() + life, KEYS[1])
+    redis.call('PEXPIRE', KEYS[i + 1], life)
   end
 end
 return 1

@@ -5,34 +5,27 @@ lease with what was really used. Three kinds of dimension:
 
 * `window`: a sliding window cut into `buckets` and counted over one bucket more, so that *no* trailing
   window ever holds more than the limit; at most 1/buckets of it goes unused.
-* `concurrent`: leases that are open now; one that is not renewed ends by itself.
+* `concurrent`: leases that are open now; one that is not renewed for its `window` ends by itself.
 * `budget`: money in a calendar period; `spent` and `held` are kept apart, and a budget the store has never
   heard of must be seeded from the ledger before anything is admitted.
 
 Amounts are whole numbers: requests, tokens, milliseconds of video, nano-dollars.
 
-Keys look like `gw:{acme}:w:key:team-a:tokens:minute`. The braces hold the organisation (else the key's id):
-it is the part Redis Cluster places keys by, so that everything one request touches lies on one node.
+What a request counts in is made of a caller's limits in `template.py`.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
-from urllib.parse import quote
+from typing import Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from gateway.config.snapshot import Caller, LimitRule
 from gateway.errors import GatewayError, InvalidRequest, LimitExceeded
 from gateway.limits import words
-from gateway.limits.periods import SECONDS, Period, period
 
 WINDOW = "window"
 CONCURRENT = "concurrent"
 BUDGET = "budget"
-
-BUCKETS: Mapping[str, int] = {"minute": 60, "hour": 60, "day": 48, "month": 60}
-"""Into how many pieces a window is cut; each divides its window into whole milliseconds."""
 
 LEASE_SECONDS = 60.0
 """How long a lease lives without renewal: what a killed process holds is free again after this."""
@@ -47,11 +40,11 @@ SETTLED_SECONDS = 120.0
 class Dimension(Struct, frozen=True, kw_only=True):
     """One thing a request counts in. `key` names the counter, `cost` is what the request reserves.
 
-    `name` is the word of the routing file (requests, tokens, ...). `window` is in seconds (for a budget:
-    seconds until the period ends, for retry advice). `scope` is where it comes from, `key` for instance.
-    `since` is when a budget's period began, in Unix seconds: what the ledger is summed from to seed it.
-    `per` is the word the window was written with, empty for `concurrent`, whose cost is always one.
-    A cost of zero is never refused.
+    `name` is the word of the routing file (requests, tokens, ...). `window` is in seconds: for a budget until
+    the period ends, for retry advice; for `concurrent` how long a lease lives that nobody renews. `scope` is
+    who shares the counter. `since` is when a budget's period began, in Unix seconds: what the ledger is summed
+    from to seed it. `per` is the word the window was written with, empty for `concurrent`, whose cost is one.
+    A cost of zero is never refused. A `soft` budget holds what the request will probably cost.
     """
 
     name: str
@@ -64,6 +57,7 @@ class Dimension(Struct, frozen=True, kw_only=True):
     scope: str = "key"
     since: float = 0.0
     per: str = ""
+    soft: bool = False
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -107,108 +101,6 @@ class Limiter(Protocol):
         """Let go of connections."""
 
 
-class Costs(Struct, frozen=True, kw_only=True):
-    """What one request reserves, or has really used.
-
-    Money in nano-dollars, video in milliseconds; `concurrent` is 1 for what holds a slot while it runs.
-    """
-
-    requests: int = 1
-    tokens: int = 0
-    nano_dollars: int = 0
-    video_ms: int = 0
-    concurrent: int = 1
-
-
-class _Measure(NamedTuple):
-    kind: str
-    letter: str  # the kind, in keys
-
-
-_MEASURES: Mapping[str, _Measure] = {
-    "requests": _Measure(WINDOW, "w"),
-    "tokens": _Measure(WINDOW, "w"),
-    "video_seconds": _Measure(WINDOW, "w"),
-    "dollars": _Measure(BUDGET, "b"),
-    "concurrent": _Measure(CONCURRENT, "c"),
-}
-
-
-class Template:
-    """A caller's limits, prepared once: `dimensions` is called for every request.
-
-    Of two rules for the same dimension and window the tighter one holds.
-    """
-
-    __slots__ = ("_budgets", "_flat", "_periods")
-
-    def __init__(self, caller: Caller) -> None:
-        rules: dict[tuple[str, str], LimitRule] = {}
-        for rule in caller.limits:
-            known = rules.setdefault((rule.dimension, rule.per), rule)
-            if rule.limit < known.limit:
-                rules[rule.dimension, rule.per] = rule
-        made = [_dimension(caller, rule) for rule in rules.values()]
-        self._flat = [dimension for dimension in made if dimension.kind != BUDGET]
-        self._budgets = [dimension for dimension in made if dimension.kind == BUDGET]
-        self._periods: dict[str, Period] = {}
-
-    def dimensions(self, costs: Costs, now: float) -> tuple[Dimension, ...]:
-        """What this request counts in; what it costs nothing in is left out. `now` is in Unix seconds."""
-        found: list[Dimension] = []
-        told = _by_name(costs)
-        for dimension in self._flat:
-            cost = told[dimension.name]
-            if cost == dimension.cost:
-                found += (dimension,)
-            elif cost:
-                found += (structs.replace(dimension, cost=cost),)
-        if costs.nano_dollars:
-            found += [self._budget(dimension, costs.nano_dollars, now) for dimension in self._budgets]
-        return tuple(found)
-
-    def _budget(self, dimension: Dimension, cost: int, now: float) -> Dimension:
-        current = self._periods.get(dimension.per)
-        if current is None or not current.start <= now < current.end:
-            current = self._periods[dimension.per] = period(dimension.per, now)
-        key = f"{dimension.key}:{current.name}"
-        return structs.replace(dimension, key=key, cost=cost, window=current.end - now, since=current.start)
-
-
-def _dimension(caller: Caller, rule: LimitRule) -> Dimension:
-    measure = _MEASURES[rule.dimension]
-    tag = quote(caller.organisation or caller.id, safe=" :@")
-    key = f"gw:{{{tag}}}:{measure.letter}:key:{caller.id}"
-    if measure.kind != CONCURRENT:
-        key += f":{rule.dimension}:{rule.per}"
-    return Dimension(
-        name=rule.dimension,
-        kind=measure.kind,
-        key=key,
-        limit=rule.limit,
-        cost=1,
-        window=float(SECONDS.get(rule.per, 0)),
-        buckets=BUCKETS.get(rule.per, 1),
-        per=rule.per,
-    )
-
-
-def amounts(dimensions: Sequence[Dimension], costs: Costs) -> list[int]:
-    """The costs in the order of the dimensions: what `settle` wants."""
-    told = _by_name(costs)
-    return [told[dimension.name] for dimension in dimensions]
-
-
-def _by_name(costs: Costs) -> dict[str, int]:
-    return {
-        "requests": costs.requests,
-        "tokens": costs.tokens,
-        "video_seconds": costs.video_ms,
-        "dollars": costs.nano_dollars,
-        "concurrent": costs.concurrent,
-    }
-
-
 _OPENAI = tuple(
     (
         name,
@@ -232,7 +124,7 @@ def headers(dimensions: Sequence[Dimension], verdict: Verdict) -> list[tuple[byt
     soonest = verdict.retry_after
     for dimension, remaining, reset in zip(dimensions, verdict.remaining, verdict.reset, strict=False):
         name, left = dimension.name, remaining if remaining > 0 else 0  # noqa: FURB136 - max() is a call
-        item = words.item(name, dimension.limit, dimension.per)
+        item = words.item(name, dimension.limit, dimension.per, dimension.scope)
         policies += item.policy
         standings += b"%b%d" % (item.begins, left // item.scale)
         if item.timed:
@@ -274,7 +166,7 @@ def refusal(dimensions: Sequence[Dimension], verdict: Verdict) -> GatewayError:
     dimension = dimensions[verdict.denied or 0]
     most = words.limit(dimension.name, dimension.limit, dimension.per)
     return LimitExceeded(
-        f"Rate limit reached: this key may use {most}. Try again in {words.wait(retry_after)}.",
+        f"Rate limit reached: {words.WHO[dimension.scope]} may use {most}. Try again in {words.wait(retry_after)}.",
         retry_after=retry_after,
         headers=told,
     )
@@ -284,7 +176,7 @@ def _never(dimension: Dimension) -> InvalidRequest:
     needs = words.amount(dimension.name, dimension.cost)
     most = words.limit(dimension.name, dimension.limit, dimension.per)
     return InvalidRequest(
-        f"This request may need {needs}, more than this key's whole limit of {most}, so it can never be "
+        f"This request may need {needs}, more than the whole limit of {most}, so it can never be "
         "admitted. Ask for less (a shorter input, a lower max_completion_tokens, a shorter video), or have "
         "the limit raised.",
         code="request_exceeds_limit",
@@ -292,8 +184,9 @@ def _never(dimension: Dimension) -> InvalidRequest:
 
 
 def _out_of_budget(dimension: Dimension, left: int, wait: float, told: Mapping[str, str]) -> LimitExceeded:
+    most = words.limit(dimension.name, dimension.limit, dimension.per)
     error = LimitExceeded(
-        f"The budget of this key, {words.limit(dimension.name, dimension.limit, dimension.per)}, has "
+        f"The budget of {words.WHO[dimension.scope]}, {most}, has "
         f"{words.amount(dimension.name, max(0, left))} left; this request may cost "
         f"{words.amount(dimension.name, dimension.cost)}. A new budget begins in {words.wait(wait)}.",
         code="insufficient_quota",

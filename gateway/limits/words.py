@@ -25,8 +25,19 @@ _UNITS: Mapping[str, _Unit] = {
     "tokens": _Unit("tokens", 1, "{} token(s)", 1, 0),
     "concurrent": _Unit("concurrent-requests", 1, "{} request(s) at a time", 1, 0),
     "video_seconds": _Unit("video-seconds", 1000, "{} second(s) of video", 1000, 0),
+    "video_jobs": _Unit("video-jobs", 1, "{} unfinished video job(s) at a time", 1, 0),
     "dollars": _Unit("micro-usd", 1000, "${}", 1_000_000_000, 2),
 }
+
+
+WHO: Mapping[str, str] = {
+    "key": "this key",
+    "model": "this key, for this model,",
+    "user": "this key's user",
+    "project": "this key's project",
+    "organisation": "this key's organisation",
+}
+"""Who shares a limit, in a sentence; nothing that the client did not know."""
 
 
 def amount(name: str, value: int) -> str:
@@ -81,10 +92,12 @@ class Item(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def item(name: str, value: int, per: str) -> Item:
+def item(name: str, value: int, per: str, scope: str = "key") -> Item:
     """What never changes of a limit: `"tokens-minute";q=100000;qu="tokens";w=60`."""
     unit = _UNITS[name]
     label = f"{name}-{per}" if per else name
+    if scope != "key":
+        label += f"-{scope}"
     policy = f'"{label}";q={value // unit.scale}'
     if unit.header != "requests":
         policy += f';qu="{unit.header}"'

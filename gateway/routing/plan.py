@@ -44,6 +44,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     `reason` says why the first one is first: by `policy`; because `only` it is left; it is the `canary` this
     request was drawn for, or the home of its `session`; it is the `last_resort`, because every breaker is open and
     the least bad target is tried anyway; or there is `none`.
+    `cost` is the estimate for the first of `order`.
     """
 
     policy: str
@@ -51,6 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     skipped: Mapping[str, str] = {}
     cause: ProviderError | None = None
     reason: str = "policy"
+    cost: int | None = None
 
 
 def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float, dice: Dice) -> Plan:
@@ -72,17 +74,18 @@ def plan(route: Route, ask: Ask, known: Mapping[str, health.Health], now: float,
             skipped[target.id] = str(seen.shut)
             shut.append(candidate)
     if len(open_targets) == 1:
-        return Plan(policy=route.policy, order=(open_targets[0].target,), skipped=skipped, reason="only")
+        [only] = open_targets
+        return Plan(policy=route.policy, order=(only.target,), skipped=skipped, reason="only", cost=only.cost)
     if open_targets:
         most = ask.output_tokens
         output = most if most < USUAL_OUTPUT else USUAL_OUTPUT  # noqa: FURB136 - one call less
         aim = Aim(output, route.second, now)
-        ordered = POLICIES[route.policy](open_targets, aim, dice)
+        ordered, reason = POLICIES[route.policy](open_targets, aim, dice), "policy"
         if ask.traits is not None:
             first, reason = _first(ordered, route, ask.traits, aim)
-            rest = [candidate.target for candidate in ordered if candidate is not first]
-            return Plan(policy=route.policy, order=[first.target, *rest], skipped=skipped, reason=reason)
-        return Plan(policy=route.policy, order=[candidate.target for candidate in ordered], skipped=skipped)
+            ordered = [first, *(candidate for candidate in ordered if candidate is not first)]
+        order = [candidate.target for candidate in ordered]
+        return Plan(policy=route.policy, order=order, skipped=skipped, reason=reason, cost=ordered[0].cost)
     return _nothing_open(route, shut, skipped, now)
 
 
@@ -119,7 +122,13 @@ def _nothing_open(route: Route, shut: Sequence[Candidate], skipped: Mapping[str,
     soft = [candidate for candidate in shut if candidate.health.shut not in SHUT_HARD]
     if soft:
         least_bad = min(soft, key=lambda candidate: candidate.health.shut_until)
-        return Plan(policy=route.policy, order=(least_bad.target,), skipped=skipped, reason="last_resort")
+        return Plan(
+            policy=route.policy,
+            order=(least_bad.target,),
+            skipped=skipped,
+            reason="last_resort",
+            cost=least_bad.cost,
+        )
     return Plan(
         policy=route.policy, order=(), skipped=skipped, cause=_cause(route, shut, skipped, now), reason="none"
     )

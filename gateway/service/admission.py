@@ -4,7 +4,7 @@ Stands between the stories and the limiter: knows callers, costs and the ledger 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -13,37 +13,27 @@ from msgspec import Struct, structs
 from gateway.clock import Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
-from gateway.limits.rules import (
-    LEASE_SECONDS,
-    Costs,
-    Dimension,
-    Limiter,
-    Template,
-    Verdict,
-    amounts,
-    headers,
-    refusal,
-)
+from gateway.limits.rules import LEASE_SECONDS, Dimension, Limiter, Verdict, headers, refusal
+from gateway.limits.template import Costs, Template, amounts, whose
 
-Spent: TypeAlias = Callable[[str, float], Awaitable[int]]
-"""Nano-dollars a caller (by id) has spent since a Unix time, from the ledger."""
+Spent: TypeAlias = Callable[[Mapping[str, str], float], Awaitable[int]]
+"""Nano-dollars spent since a Unix time, from the ledger, by whom its columns say (see `template.whose`)."""
 
 RENEW_EVERY = LEASE_SECONDS / 3
 _MAX_SEEDS = 8
 _MAX_CALLERS = 10_000
+_MAX_MODELS = 1_000
 
 
 class Grant(Struct, kw_only=True, gc=False):
     """What one admitted request holds. `since` is monotonic seconds; empty dimensions hold nothing."""
 
     caller: Caller
+    model: str
     lease: str
     since: float
-    reserved: Costs
     dimensions: tuple[Dimension, ...] = ()
     verdict: Verdict = Verdict(allowed=True)
-
-    budgeted: bool = False
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The rate limit headers this grant entitles the client to."""
@@ -68,14 +58,17 @@ class Admission:
         self._callers: dict[str, _Known] = {}
         self._open: dict[str, Grant] = {}
 
-    async def admit(self, caller: Caller, lease: str, costs: Costs) -> Grant:
-        """Reserve `costs` in every dimension of the caller, or raise the refusal."""
-        grant = Grant(caller=caller, lease=lease, since=self._clock.monotonic(), reserved=costs)
+    async def admit(self, caller: Caller, model: str, lease: str, costs: Costs, since: float) -> Grant:
+        """Reserve `costs` in every dimension of the caller for this model, or raise the refusal.
+
+        `since` is the present, in monotonic seconds.
+        """
+        grant = Grant(caller=caller, model=model, lease=lease, since=since)
         if caller.limits:
-            known = self._known(caller)
-            grant.dimensions = known.template.dimensions(costs, self._clock.now())
-            grant.budgeted = known.budgeted
-            grant.verdict = await self._acquire(caller, lease, grant.dimensions)
+            grant.dimensions = self._template(caller, model).dimensions(costs, self._clock.now())
+            grant.verdict = await self._limiter.acquire(lease, grant.dimensions)
+            if grant.verdict.seed is not None:
+                grant.verdict = await self._seeded(grant)
             if not grant.verdict.allowed:
                 refused = refusal(grant.dimensions, grant.verdict)
                 if isinstance(refused, LimitExceeded):
@@ -84,13 +77,16 @@ class Admission:
             self._open[lease] = grant
         return grant
 
-    async def headroom(self, caller: Caller, lease: str, costs: Costs) -> Sequence[Room]:
+    async def headroom(self, caller: Caller, model: str, lease: str, costs: Costs) -> Sequence[Room]:
         """What is left in each of the caller's limits that such a request counts in. Takes nothing of it."""
         if not caller.limits:
             return ()
-        needed = self._known(caller).template.dimensions(costs, self._clock.now())
+        needed = self._template(caller, model).dimensions(costs, self._clock.now())
         asked = tuple(structs.replace(one, cost=0) for one in needed)
-        verdict = await self._acquire(caller, lease, asked)
+        grant = Grant(caller=caller, model=model, lease=lease, since=0.0, dimensions=asked)
+        verdict = grant.verdict = await self._limiter.acquire(lease, asked)
+        if verdict.seed is not None:
+            verdict = await self._seeded(grant)
         await self._limiter.settle(lease, asked, [0] * len(asked))
         told = zip(needed, verdict.remaining, verdict.reset, strict=False)
         return [Room(dimension, left, reset) for dimension, left, reset in told]
@@ -113,33 +109,52 @@ class Admission:
                 if grant.since < before and lease in self._open:
                     await self._limiter.renew(lease, grant.dimensions)
 
-    async def _acquire(self, caller: Caller, lease: str, dimensions: tuple[Dimension, ...]) -> Verdict:
+    async def _seeded(self, grant: Grant) -> Verdict:
+        """Ask again, once the store was told what the ledger says of each budget it does not know."""
+        verdict = grant.verdict
         for _ in range(_MAX_SEEDS):
-            verdict = await self._limiter.acquire(lease, dimensions)
             if verdict.seed is None:
                 return verdict
-            budget = dimensions[verdict.seed]
-            await self._limiter.seed(budget, await self._spent(caller.id, budget.since))
+            budget = grant.dimensions[verdict.seed]
+            spent = await self._spent(whose(grant.caller, grant.model, budget.scope), budget.since)
+            # in one turn, so that nobody comes between: what this process holds was forgotten with the budget
+            mine = [one for one in self._open.values() if any(d.key == budget.key for d in one.dimensions)]
+            held = (self._limiter.acquire(one.lease, one.dimensions) for one in mine)
+            await asyncio.gather(self._limiter.seed(budget, spent), *held)
+            verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
         raise Unavailable(
             "The budget of this key could not be read; try again.", code="limiter_unavailable", retry_after=1
         )
 
-    def _known(self, caller: Caller) -> "_Known":
-        if caller.id in self._callers and self._callers[caller.id].caller is caller:
-            return self._callers[caller.id]
-        if len(self._callers) >= _MAX_CALLERS:  # a new key, or a reload made new callers
-            self._callers.clear()
-        budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
-        known = self._callers[caller.id] = _Known(caller, Template(caller), budgeted)
-        return known
+    def _template(self, caller: Caller, model: str) -> Template:
+        name = caller.id
+        if name in self._callers and self._callers[name].caller is caller:
+            known = self._callers[name]
+        else:
+            if len(self._callers) >= _MAX_CALLERS:  # a new key, or a reload made new callers
+                self._callers.clear()
+            known = self._callers[name] = _Known(caller)
+        return known.whole or known.for_model(model)
 
 
-class _Known(NamedTuple):
-    """What is computed once per caller."""
+class _Known:
+    """What is computed once per caller: one template, or one for each model where limits tell them apart."""
 
-    caller: Caller
-    template: Template
-    budgeted: bool
+    __slots__ = ("_by_model", "caller", "whole")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        apart = any(rule.scope == "model" for rule in caller.limits)
+        self.whole = None if apart else Template(caller, "")
+        self._by_model: dict[str, Template] = {}
+
+    def for_model(self, model: str) -> Template:
+        """The limits of requests for one model."""
+        if model not in self._by_model:
+            if len(self._by_model) >= _MAX_MODELS:
+                self._by_model.clear()
+            self._by_model[model] = Template(self.caller, model)
+        return self._by_model[model]
 
 
 class JobAdmission:
@@ -149,25 +164,28 @@ class JobAdmission:
     """
 
     def __init__(
-        self, admission: Admission, limiter: Limiter, *, unknown_price_ok: Callable[[], bool]
+        self, admission: Admission, limiter: Limiter, clock: Clock, *, unknown_price_ok: Callable[[], bool]
     ) -> None:
         self._admission = admission
         self._limiter = limiter
+        self._clock = clock
         self._unknown_price_ok = unknown_price_ok
 
-    async def admit(self, caller: Caller, *, video_ms: int, nano_dollars: int | None, lease: str) -> Any:
+    async def admit(
+        self, caller: Caller, *, model: str, video_ms: int, nano_dollars: int | None, lease: str
+    ) -> Any:
         """Reserve for one job, or raise the refusal; the result is what `settle` needs."""
-        budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
-        if nano_dollars is None and budgeted and not self._unknown_price_ok():
+        if nano_dollars is None and (caller.hard or caller.soft) and not self._unknown_price_ok():
             raise InvalidRequest(
                 "No target of this model has a known price, which a key with a dollar limit needs. "
                 "Set `price` on the target, or `on_unknown_price: allow`.",
                 code="unknown_price",
                 param="model",
             )
-        costs = Costs(requests=1, concurrent=0, nano_dollars=nano_dollars or 0, video_ms=video_ms)
-        grant = await self._admission.admit(caller, lease, costs)
-        self._admission.forget(lease)  # a job holds no slot, and what it holds is remembered for a day
+        cost = nano_dollars or 0  # of a video, what it can cost is what it will cost
+        costs = Costs(concurrent=0, nano_dollars=cost, probably=cost, video_ms=video_ms, video_jobs=1)
+        grant = await self._admission.admit(caller, model, lease, costs, self._clock.monotonic())
+        self._admission.forget(lease)  # what a job holds is remembered for a day, longer than any job lives
         return msgspec.to_builtins(grant.dimensions)
 
     async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
@@ -175,5 +193,5 @@ class JobAdmission:
         dimensions = msgspec.convert(held or [], tuple[Dimension, ...])
         self._admission.forget(lease)
         if dimensions:
-            used = Costs(requests=1, concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
+            used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
             await self._limiter.settle(lease, dimensions, amounts(dimensions, used))

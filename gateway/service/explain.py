@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.config.snapshot import NANO, Caller, RouteTarget, Snapshot
-from gateway.limits.rules import Costs
+from gateway.limits.template import Costs
 from gateway.routing import explain, terms, video
 from gateway.routing.outcomes import OUTCOMES
 from gateway.routing.plan import Ask, plan
@@ -20,7 +20,7 @@ from gateway.service.board import Board
 from gateway.service.video_request import Wish as VideoWish
 from gateway.service.video_request import wanted
 from gateway.service.video_routes import complete
-from gateway.service.weighing import Weighed, ask_of
+from gateway.service.weighing import Weighed, ask_of, reservation
 from gateway.service.wish import Wish, built
 from providers.errors import ProviderError
 from providers.types import ChatRequest
@@ -75,7 +75,7 @@ def of_request(weighed: Weighed, request_id: str, board: Board) -> Explanation:
     """Of a chat or embeddings request."""
     now = board.clock.monotonic()
     route = weighed.route
-    ask = ask_of(weighed, request_id, budgeted=_budgeted(weighed.caller))
+    ask = ask_of(weighed, request_id)
     made = plan(route, ask, board.known, now, board.dice)
     targets = {target.id: target for target in route.targets}
     rows = []
@@ -104,7 +104,7 @@ def of_request(weighed: Weighed, request_id: str, board: Board) -> Explanation:
         candidates=rows,
         request=_told(ask),
         shadows=[one.id for one in terms.shadows(route, ask.traits)] if ask.traits else (),
-        costs=weighed.reserved,
+        costs=reservation(weighed, made, None),
     )
 
 

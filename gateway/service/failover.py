@@ -129,7 +129,8 @@ def _next(
             remaining[:] = [target for target in remaining if (target.context_window or 0) > window]
         if remaining:
             return "failover", 0.0
-    hopeless = outcome.effect is Effect.FAILURE and (len(causes) > 1 or walk.board.is_shut(failed))
+    again = len(causes) > 1 and (outcome.effect is Effect.FAILURE or not error.sent)
+    hopeless = again or (outcome.effect is Effect.FAILURE and walk.board.is_shut(failed))
     alone = outcome.again and not hopeless and len(walk.plan.order) == 1
     wait = _pause(walk, outcome, error)
     if wait is None or not (slip or alone):

@@ -22,13 +22,13 @@ from msgspec import Struct
 from gateway.clock import Clock
 from gateway.config.snapshot import RouteTarget
 from gateway.errors import GatewayError
-from gateway.limits.rules import Costs
+from gateway.limits.template import Costs
 from gateway.routing import cost
 from gateway.routing.health import TELLING_SAMPLES
 from gateway.service.admission import Admission, Grant
 from gateway.service.books import Books
 from gateway.service.failover import Walk
-from gateway.service.weighing import Weighed
+from gateway.service.weighing import Weighed, may_cost
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import Call
 from providers.errors import ProviderError
@@ -42,23 +42,27 @@ _NOTHING = Costs(requests=0, concurrent=0)
 
 
 class Purse(Struct, kw_only=True):
-    """What a hedge is paid from."""
+    """What a hedge is paid from. `usual` are the output tokens such an answer has, as in `weighing.reservation`."""
 
     admission: Admission
     books: Books
     clock: Clock
     weighed: Weighed
     call: Call
+    usual: int | None = None
     grant: Grant | None = None
 
     async def take(self, target: RouteTarget) -> bool:
         """Reserve a call to this target in the key's limits; false when they do not allow it."""
         weighed = self.weighed
-        price = weighed.costs[weighed.route.targets.index(target)]
-        reserved = Costs(requests=0, tokens=weighed.reserved.tokens, nano_dollars=price or 0, concurrent=0)
+        worst, probably = may_cost(weighed, target, self.usual)
+        tokens = weighed.input_tokens + weighed.output_tokens
+        reserved = Costs(requests=0, tokens=tokens, nano_dollars=worst, probably=probably, concurrent=0)
         try:
             lease = f"{self.call.request_id}-hedge"
-            self.grant = await self.admission.admit(weighed.caller, lease, reserved)
+            self.grant = await self.admission.admit(
+                weighed.caller, weighed.route.model, lease, reserved, self.clock.monotonic()
+            )
         except GatewayError:  # no room for two, which is no reason to refuse the one that runs
             return False
         return True
@@ -79,6 +83,8 @@ class Purse(Struct, kw_only=True):
                 kind="hedge",
                 caller=weighed.caller.id,
                 organisation=weighed.caller.organisation,
+                project=weighed.caller.project,
+                user=weighed.caller.user,
                 model=weighed.route.model,
                 target=loser.id,
                 input_tokens=weighed.input_tokens,

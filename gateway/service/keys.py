@@ -63,11 +63,13 @@ class KeyRing:
         snapshot = self._live.current
         callers: dict[bytes, Caller] = {}
         for digest, key in self._stored.items():
-            limits = key.settings.get("limits")
+            limits, caller = key.settings.get("limits"), caller_of(key, snapshot)
             if limits and limits not in snapshot.limits:  # without its limits a key would be unlimited
                 log.error("key %s opens nothing: its limits `%s` are not in the routing file", key.id, limits)
+            elif unowned := caller.unowned():  # likewise
+                log.error("key %s opens nothing: its limits count by %s, and it has none", key.id, unowned)
             else:
-                callers[digest] = caller_of(key, snapshot)
+                callers[digest] = caller
         for row in snapshot.keys:
             callers[hmac.digest(self._pepper, row.sha256, "sha256")] = row.caller
         self._callers = {digest: (digest, caller) for digest, caller in callers.items()}

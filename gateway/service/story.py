@@ -1,20 +1,20 @@
 """One chat or embeddings request from admission to settlement, told in the order in which it happens.
 
-Way down: `admit`, `run` (plan, attempts). Way back: `note` what a whole answer told, or `read` and `broken`
-for a stream (which may go on elsewhere: `continuation.py`), then `settle`, exactly once.
+Way down: `admit` (plan, reservation), `run` (attempts). Way back: `note` what a whole answer told, or `read`
+and `broken` for a stream (which may go on elsewhere: `continuation.py`), then `settle`, exactly once.
 """
 
 import asyncio
 import re
 from typing import TypeAlias, cast
 
-from msgspec import Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
 from gateway.errors import GatewayError, LimitExceeded, UpstreamFailed
-from gateway.limits.rules import Costs
+from gateway.limits.template import Costs
 from gateway.routing import cost
 from gateway.routing.plan import REASONS, plan
 from gateway.routing.policies import POLICIES
@@ -25,10 +25,12 @@ from gateway.service.continuation import Part, said_of, successors
 from gateway.service.failover import Attempt as Attempts
 from gateway.service.failover import Walk, first_answer
 from gateway.service.hedge import Hedge, Purse
+from gateway.service.holds import Holds
+from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
-from gateway.service.weighing import ask_of, weigh
+from gateway.service.weighing import ask_of, reservation, weigh
 from gateway.service.wish import Wish, built
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import CONTINUATION, Attempt, Call
@@ -57,14 +59,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     clock: Clock
     pictures: Pictures
     shadows: Shadows
+    outputs: Outputs
 
 
 class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_asked", "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_parts", "_route", "_said",
-        "_snapshot", "_usage", "_used", "_weighed", "_wish",
+        "_asked", "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_holds", "_parts", "_plan",
+        "_reserved", "_route", "_said", "_snapshot", "_usage", "_used", "_weighed", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -76,6 +79,7 @@ class Story:
         self._weighed = weigh(self._snapshot, caller, wish)
         self._route: Route = self._weighed.route
         self._grant: Grant | None = None
+        self._holds: Holds | None = None
         self._chosen: RouteTarget | None = None
         self._attempt: Attempt | None = None
         self._usage: Usage | None = None
@@ -87,10 +91,16 @@ class Story:
     # -- the way down
 
     async def admit(self) -> None:
-        """Reserve the estimate in every limit of the key: the dearest target's price, so that failover fits."""
-        call, parts, costs = self._call, self._parts, self._weighed.reserved
+        """Plan, then reserve in every limit of the key what the first target of the plan may cost."""
+        call, parts = self._call, self._parts
+        now = parts.clock.monotonic()
+        self._asked = ask_of(self._weighed, call.request_id)
+        made = self._plan = plan(self._route, self._asked, parts.board.known, now, parts.board.dice)
+        costs = self._reserved = reservation(self._weighed, made, self._usual())
         try:
-            grant = self._grant = await parts.admission.admit(self._caller, call.request_id, costs)
+            grant = self._grant = await parts.admission.admit(
+                self._caller, self._route.model, call.request_id, costs, now
+            )
         except GatewayError as error:
             call.admission, call.admitted_at = "denied", parts.clock.monotonic()
             call.dimension = error.dimension if isinstance(error, LimitExceeded) else ""
@@ -98,20 +108,21 @@ class Story:
         call.admission, call.backend = "allowed", grant.verdict.backend
         parts.board.enter(self._route)
 
+    def _usual(self) -> int | None:
+        """Output tokens that nearly all such answers stay below, where that matters."""
+        if not self._caller.soft:
+            return None
+        return self._parts.outputs.p95(self._caller.id, self._route.model)
+
     async def run(self) -> Completion | Reading:
-        """Plan, then attempt until a target answers."""
-        parts, call, route, grant = self._parts, self._call, self._route, self._grant
-        wish = self._wish
-        ask = self._asked = ask_of(
-            self._weighed, call.request_id, budgeted=grant is not None and grant.budgeted
-        )
-        if ask.traits is not None and route.shadows:
-            parts.shadows.send(route, ask.traits, wish, call.request_id)
-        now = call.admitted_at = parts.clock.monotonic()
-        made = plan(route, ask, parts.board.known, now, parts.board.dice)
+        """Attempt, by the plan, until a target answers."""
+        parts, call, route, made = self._parts, self._call, self._route, self._plan
+        wish, traits = self._wish, self._asked.traits
+        if traits is not None and route.shadows:
+            parts.shadows.send(route, traits, wish, call.request_id)
+        now = call.admitted_at = call.routed_at = parts.clock.monotonic()
         call.policy, call.reason, call.candidates = made.policy, made.reason, len(made.order)
         call.skipped = made.skipped
-        call.routed_at = now
         self._deadline = now + route.timeouts.total
         walk = Walk(
             route=route,
@@ -121,15 +132,20 @@ class Story:
             board=parts.board,
             whole=not wish.stream,
         )
-        may_hedge = (
-            route.hedge and wish.stream and self._said is None
-        )  # two parts at once would mix their words
-        attempt = self._hedged(walk) if may_hedge else self._try
+        attempt = self._hedged(walk) if route.hedge and self._may_hedge() else self._try
         result: Completion | Reading = await first_answer(walk, attempt)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
             self._note(usage, result.finish_reason, result.model, result.id)
         return result
+
+    def _may_hedge(self) -> bool:
+        """Whether two calls may run at once.
+
+        Of what may be continued they would mix the words, and a quota is held for one call only.
+        """
+        quotas = any(target.quota is not None for target in self._route.targets)
+        return self._wish.stream and self._said is None and not quotas
 
     def _hedged(self, walk: Walk) -> Attempts[Completion | Reading]:
         """Attempts of which the first is raced by a second when it is late."""
@@ -140,6 +156,7 @@ class Story:
             clock=parts.clock,
             weighed=self._weighed,
             call=self._call,
+            usual=self._usual(),
         )
         return Hedge(walk, self._try, purse, self._choose).attempt
 
@@ -164,8 +181,12 @@ class Story:
         )
         call.attempts += (attempt,)
         try:
+            if kind == "failover" or target.quota is not None:
+                await self._hold(target)
             result = await self._ask(target, attempt)
         except ProviderError as error:
+            if self._holds is not None:
+                await self._holds.leave(Costs(requests=int(error.sent)))
             attempt.error, attempt.ended = str(error.kind), clock.monotonic()
             attempt.status = attempt.status or error.status
             raise
@@ -175,6 +196,12 @@ class Story:
         self._chosen, self._attempt, call.chosen = target, attempt, attempt
         return result
 
+    async def _hold(self, target: RouteTarget) -> None:
+        """Reserve what this target needs beyond what is held. Raises ProviderError if it is to be passed over."""
+        parts, call = self._parts, self._call
+        holds = self._holds = self._holds or Holds(parts.admission, call.request_id, self._reserved)
+        await holds.hold(self._weighed, target, self._usual(), parts.clock.monotonic())
+
     async def _ask(self, target: RouteTarget, attempt: Attempt) -> Completion | Reading:
         operation, wish, place = self._wish.operation, self._wish, target.target
         spoken = operation.dialects.get(place.dialect)
@@ -182,6 +209,9 @@ class Story:
             why = f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none."
             raise ProviderError(ErrorKind.UNSUPPORTED, why, param="model", sent=False)
         request = wish.request if self._said is None else self._said.request_for(target)
+        if wish.output_tokens is None and self._caller.hard:  # what was reserved, the answer cannot pass
+            cap = {"max_completion_tokens": Raw(b"%d" % target.default_cap)}
+            request = structs.replace(request, body={**request.body, **cap})
         if spoken.media_urls is not None and isinstance(request, ChatRequest):
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
         http = built(wish, spoken, request, target)
@@ -304,6 +334,8 @@ class Story:
             self._book(self._attempt, self._chosen)
         if self._grant is not None:
             await self._parts.admission.settle(self._grant, self._used)
+        if self._holds is not None:
+            await self._holds.settle(self._used)
 
     def _book(self, attempt: Attempt, chosen: RouteTarget) -> None:
         """Close the call that gave the answer, or a part of it, and charge what it used."""
@@ -327,6 +359,8 @@ class Story:
                 kind=name if before is NOTHING else f"{name}.{attempt.number}",
                 caller=self._caller.id,
                 organisation=self._caller.organisation,
+                project=self._caller.project,
+                user=self._caller.user,
                 model=self._route.model,
                 target=chosen.id,
                 input_tokens=usage.input,
@@ -335,6 +369,8 @@ class Story:
                 created_at=parts.clock.now(),
             )
         )
+        if self._caller.soft:
+            parts.outputs.note(self._caller.id, self._route.model, usage.output)
 
     def headers(self) -> Headers:
         """What the client is told beside the answer."""

@@ -132,6 +132,8 @@ def _charge(job: Job, now: float) -> Entry:
         kind="video",
         caller=job.caller,
         organisation=job.organisation,
+        project=job.project,
+        user=job.user,
         model=job.model,
         target=job.attempts[-1].target,
         nano_dollars=job.cost,

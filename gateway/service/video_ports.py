@@ -15,7 +15,9 @@ from gateway.store.media import MediaStore
 class Admission(Protocol):
     """Lets a job in and settles it at its end, perhaps in another process."""
 
-    async def admit(self, caller: Caller, *, video_ms: int, nano_dollars: int | None, lease: str) -> Any:
+    async def admit(
+        self, caller: Caller, *, model: str, video_ms: int, nano_dollars: int | None, lease: str
+    ) -> Any:
         """Reserve, or raise the refusal. Returns JSON with everything `settle` needs; it is kept in the job.
 
         `nano_dollars` is None when the price is not known, which a key with a dollar limit is refused.

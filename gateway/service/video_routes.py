@@ -18,10 +18,9 @@ USUAL = video.Wanted(seconds=4.0, size="720x1280")
 def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: float) -> Ask:
     """The ask with length and size chosen. Raises InvalidRequest when no target of the route can make it."""
     careful = snapshot.on_unknown_price != "allow"
-    budgeted = any(rule.dimension == "dollars" for rule in caller.limits)
     usual = replace(USUAL, inputs=wanted(ask, now).inputs)
     seconds, size = video.fill(route, ask.seconds, ask.size, usual)
-    priced = careful and (budgeted or route.policy in BY_COST)
+    priced = careful and (caller.hard or caller.soft or route.policy in BY_COST)
     full = replace(ask, model=route.model, seconds=seconds, size=size, priced=priced)
     if not video.eligible(route, wanted(full, now)):
         _refuse(route, full, now)

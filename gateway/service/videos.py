@@ -176,6 +176,7 @@ class Videos:
         try:
             held = await parts.admission.admit(
                 caller,
+                model=route.model,
                 video_ms=round(ask.seconds * 1000),
                 nano_dollars=video.dearest(video.eligible(route, ask), ask),
                 lease=lease,
@@ -230,6 +231,8 @@ class Videos:
             id=f"video_{ulid(now)}",
             caller=caller.id,
             organisation=caller.organisation,
+            project=caller.project,
+            user=caller.user,
             fingerprint=fingerprint,
             model=wish.ask.model,
             request=msgspec.to_builtins(wish.ask),

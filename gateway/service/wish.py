@@ -13,9 +13,6 @@ from providers.types import ChatRequest, Completion, EmbeddingRequest, HttpReque
 
 Request: TypeAlias = ChatRequest | EmbeddingRequest
 
-DEFAULT_OUTPUT = 1024
-"""Output tokens reserved for a request that sets no cap of its own; settling corrects it."""
-
 
 class Spoken(Struct, frozen=True, kw_only=True):
     """How one dialect speaks one kind of call: functions of its module. `stream` None: it cannot.
@@ -89,14 +86,14 @@ class Hints(Struct, frozen=True, kw_only=True):
 class Wish(Struct, frozen=True, kw_only=True):
     """A request and what the client wants done with it.
 
-    `output_tokens` is what to reserve for the answer: the client's own cap over all choices, or
-    DEFAULT_OUTPUT. `strict` makes a parameter that would have to be dropped an error. `hints` is None when the
-    client gave none.
+    `output_tokens` is the client's own cap over all `choices`, None when it set none. `strict` makes a
+    parameter that would have to be dropped an error. `hints` is None when the client gave none.
     """
 
     operation: Operation
     request: Request
-    output_tokens: int = 0
+    output_tokens: int | None = 0
+    choices: int = 1
     stream: bool = False
     strict: bool = False
     body_size: int = 0

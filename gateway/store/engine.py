@@ -103,9 +103,9 @@ async def insert_many(transaction: Transaction, table: Table, rows: str) -> None
 @cache
 def _insert_many(table: Table, dialect: Dialect) -> TextClause:
     columns = [column for column in table.columns if not column.primary_key]
-    names = ", ".join(column.name for column in columns)
+    names = ", ".join(f'"{column.name}"' for column in columns)
     if dialect.name == "postgresql":
-        typed = ", ".join(f"{column.name} {column.type.compile(dialect)}" for column in columns)
+        typed = ", ".join(f'"{column.name}" {column.type.compile(dialect)}' for column in columns)
         found = f"SELECT {names} FROM json_to_recordset(:rows) AS row({typed})"  # noqa: S608 - our own names
     else:
         values = ", ".join(f"json_extract(value, '$.{column.name}')" for column in columns)

@@ -64,6 +64,8 @@ class Job(Struct, frozen=True, kw_only=True):
     created_at: float
     deadline_at: float
     due_at: float | None
+    project: str = ""
+    user: str = ""
     progress: int = 0
     tries: int = 0
     warnings: Sequence[str] = ()

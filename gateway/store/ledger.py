@@ -1,6 +1,6 @@
 """What was used and what it cost: rows are added and never changed, at most one per source and kind."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     target: str
     nano_dollars: int | None
     created_at: float
+    project: str = ""
+    user: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     video_ms: int = 0
@@ -35,8 +37,12 @@ async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
         await insert_many(transaction, ledger, msgspec.json.encode(entries).decode())
 
 
-async def spent(transaction: Transaction, caller: str, since: float) -> int:
-    """Nano-dollars a caller has spent since a Unix time; charges of unknown price count nothing."""
-    mine = (ledger.c.caller == caller, ledger.c.created_at >= since)
-    total = await transaction.execute(select(func.sum(ledger.c.nano_dollars)).where(*mine))
+async def spent(transaction: Transaction, whose: Mapping[str, str], since: float) -> int:
+    """Nano-dollars spent since a Unix time; charges of unknown price count nothing.
+
+    `whose` says by which columns charges belong together: `{"caller": ...}`, `{"organisation": ...}`, ...
+    """
+    mine = [ledger.c[column] == value for column, value in whose.items()]
+    found = select(func.sum(ledger.c.nano_dollars)).where(*mine, ledger.c.created_at >= since)
+    total = await transaction.execute(found)
     return int(total.scalar() or 0)

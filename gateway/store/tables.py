@@ -59,6 +59,8 @@ jobs = Table(
     Column("id", Text, primary_key=True),  # sorts by creation
     Column("caller", Text, nullable=False),
     Column("organisation", Text, nullable=False),
+    Column("project", Text, nullable=False, server_default=""),
+    Column("user", Text, nullable=False, server_default=""),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("model", Text, nullable=False),
     Column("request", JsonText, nullable=False),
@@ -141,6 +143,8 @@ ledger = Table(
     Column("kind", Text, nullable=False),
     Column("caller", Text, nullable=False),
     Column("organisation", Text, nullable=False),
+    Column("project", Text, nullable=False, server_default=""),
+    Column("user", Text, nullable=False, server_default=""),
     Column("model", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("nano_dollars", BigInteger),
@@ -150,6 +154,7 @@ ledger = Table(
     Column("created_at", Double, nullable=False),
     UniqueConstraint("source", "kind"),
     Index("ledger_of_caller", "caller", "created_at"),
+    Index("ledger_of_organisation", "organisation", "created_at"),
 )
 
 outbox = Table(

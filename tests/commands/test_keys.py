@@ -14,7 +14,12 @@ COUNTS_SECONDS = 3.0
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    text = demo(limits={"tight": [{"requests": 1, "per": "day"}]})
+    text = demo(
+        limits={
+            "tight": [{"requests": 1, "per": "day"}],
+            "shared": [{"requests": 1, "per": "day", "scope": "project"}],
+        }
+    )
     with Serving(tmp_path_factory.mktemp("keys"), text) as running:
         yield running
 
@@ -69,9 +74,17 @@ def test_a_key_has_the_models_and_limits_it_was_given(gateway: Serving):
     until(lambda: status(gateway, elsewhere) == 403, COUNTS_SECONDS)
 
 
+def test_keys_of_one_project_share_its_limits(gateway: Serving):
+    told = ("--limits", "shared", "--project", "kites")
+    (one, _), (other, _) = made(gateway, "fay", *told), made(gateway, "gus", *told)
+    until(lambda: status(gateway, one) == 200, COUNTS_SECONDS)
+    until(lambda: status(gateway, other) == 429, COUNTS_SECONDS)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("--limits", "shared"), '--project: limits "shared" count by project: say which\n'),
         (("--limits", "tigth"), '--limits: unknown limits "tigth": did you mean "tight"?\n'),
         (("--model", "dmo"), '--model: unknown model "dmo": did you mean "demo"?\n'),
     ],

@@ -256,6 +256,14 @@ keys:
             "{name: a, key: env:A, limits: [{requests: 1, per: day}, {requests: 2, per: day}]}",
             "1: keys[0].limits[1]: limits requests per day a second time",
         ),
+        (
+            "{name: a, key: env:A, limits: [{concurrent: 1, scope: project}]}",
+            "1: keys[0].limits: count by project, and this key has none: set `project` on the key",
+        ),
+        (
+            "{name: a, key: env:A, limits: [{concurrent: 1, scope: model, models: [nune]}]}",
+            '1: keys[0].limits[0].models[0]: unknown model "nune": none is defined',
+        ),
     ],
 )
 def test_keys_that_contradict_each_other_are_refused(keys: str, expected: str) -> None:

@@ -125,6 +125,18 @@ async def test_parallel_posts_never_pass_the_limit_together(tmp_path: Path, stag
         assert len(stage.studio.jobs(words)) == 3
 
 
+async def test_so_many_unfinished_videos_and_no_more(tmp_path: Path, stage: Stage) -> None:
+    async with till(tmp_path, stage, [{"video_jobs": 2}]) as t:
+        words = stage.prompt()
+        answers = await asyncio.gather(*(t.create(words) for _ in range(6)))
+        made = [answer.json()["id"] for answer in answers if answer.status_code == 200]
+        assert len(made) == 2
+        assert {answer.status_code for answer in answers} == {200, 429}
+        for identity in made:
+            await t.settled(identity)
+        assert (await t.made(words))["status"] == "completed", "a finished video holds no slot"
+
+
 async def test_a_video_that_failed_or_was_cancelled_in_time_costs_nothing(
     tmp_path: Path, stage: Stage
 ) -> None:

@@ -12,7 +12,7 @@ from gateway.errors import Unavailable
 from gateway.limits import connection
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
-from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW, Dimension, Limiter, Verdict
+from gateway.limits.rules import BUDGET, CONCURRENT, LEASE_SECONDS, WINDOW, Dimension, Limiter, Verdict
 
 _NUMBERS = itertools.count()
 
@@ -55,7 +55,14 @@ def window(tenant: str, limit: int, cost: int = 1, seconds: float = 60.0) -> Dim
 
 def slots(tenant: str, limit: int) -> Dimension:
     """A limit on what is open at the same time."""
-    return Dimension(name="concurrent", kind=CONCURRENT, key=f"gw:{{{tenant}}}:c:key:k", limit=limit, cost=1)
+    return Dimension(
+        name="concurrent",
+        kind=CONCURRENT,
+        key=f"gw:{{{tenant}}}:c:key:k",
+        limit=limit,
+        cost=1,
+        window=LEASE_SECONDS,
+    )
 
 
 def budget(tenant: str, limit: int, cost: int) -> Dimension:

@@ -32,18 +32,26 @@ NUMBERS = itertools.count()
 SPECS = (
     Dimension(name="requests", kind=WINDOW, key="r", limit=7, cost=1, window=30.0, buckets=6, per="minute"),
     Dimension(name="tokens", kind=WINDOW, key="t", limit=20, cost=1, window=17.0, buckets=7, per="minute"),
-    Dimension(name="concurrent", kind=CONCURRENT, key="c", limit=3, cost=1),
+    Dimension(name="concurrent", kind=CONCURRENT, key="c", limit=3, cost=1, window=60.0),
+    Dimension(name="video_jobs", kind=CONCURRENT, key="j", limit=2, cost=1, window=90.0),
+    Dimension(name="video_seconds", kind=WINDOW, key="v", limit=9000, cost=1, window=3600.0, buckets=60),
     Dimension(name="dollars", kind=BUDGET, key="b", limit=2**52, cost=1, window=1234.5678, per="day"),
+    Dimension(name="soft dollars", kind=BUDGET, key="s", limit=2**51, cost=1, window=99.5, per="month"),
 )
-COSTS = (st.integers(0, 3), st.integers(0, 22), st.just(1), st.integers(0, 2**50))
-ASKED = st.lists(st.sampled_from(range(4)), min_size=1, max_size=4, unique=True).flatmap(
+COSTS = (
+    *(st.integers(0, 3), st.integers(0, 22), st.just(1), st.just(1), st.integers(0, 9000)),
+    *(st.integers(0, 2**50), st.integers(0, 2**50)),
+)
+BUDGETS = tuple(index for index, spec in enumerate(SPECS) if spec.kind == BUDGET)
+ASKED = st.lists(st.sampled_from(range(len(SPECS))), min_size=1, max_size=len(SPECS), unique=True).flatmap(
     lambda chosen: st.tuples(*(st.tuples(st.just(index), COSTS[index]) for index in chosen))
 )
 WAITS = st.one_of(
     st.integers(0, 3_000),
     st.integers(14_500, 19_500),  # around the end of the short window
     st.integers(25_000, 35_000),  # around the end of the long one, and half of a lease
-    st.just(61_000),  # past the end of every lease
+    st.just(61_000),  # past the end of every lease of a request
+    st.just(91_000),  # and of a job
 )
 Asked = tuple[tuple[int, int], ...]
 
@@ -90,7 +98,7 @@ class Booked:
         self.dimensions = dimensions
         self.verdict = verdict
         self.now = now
-        self.slot_until = 0
+        self.slots_until: dict[str, int] = {}
         self.settled = 0
         self.amounts = {dimension.name: dimension.cost for dimension in dimensions}
 
@@ -107,7 +115,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.tenant = next(NUMBERS)
         self.booked: list[Booked] = []
-        self.seeded: int | None = None
+        self.seeded: dict[str, int] = {}
 
     def dimensions(self, asked: Asked) -> list[Dimension]:
         return [
@@ -117,8 +125,8 @@ class Histories(RuleBasedStateMachine):
 
     def left(self) -> list[int]:
         """What remains of everything, found by asking for nothing; must be what the model says."""
-        known = 3 if self.seeded is None else 4
-        asked = self.dimensions(tuple((index, 0) for index in range(known)))
+        known = [i for i, spec in enumerate(SPECS) if spec.kind != BUDGET or spec.name in self.seeded]
+        asked = self.dimensions(tuple((index, 0) for index in known))
         verdict = self.world.acquire(f"look-{next(NUMBERS)}", asked)
         assert verdict.allowed
         for dimension, left in zip(asked, verdict.remaining, strict=True):
@@ -128,9 +136,10 @@ class Histories(RuleBasedStateMachine):
                 assert self.sum_since(dimension, dimension.window * 1000) <= used
                 assert used <= self.sum_since(dimension, dimension.window * 1000 + size)
             elif dimension.kind == CONCURRENT:
-                assert used == sum(booked.slot_until > self.world.now for booked in self.booked)
+                ends = (booked.slots_until.get(dimension.name, 0) for booked in self.booked)
+                assert used == sum(end > self.world.now for end in ends)
             else:
-                assert used == (self.seeded or 0) + self.sum_since(dimension, math.inf)
+                assert used == self.seeded[dimension.name] + self.sum_since(dimension, math.inf)
         return list(verdict.remaining)
 
     def sum_since(self, dimension: Dimension, age: float) -> int:
@@ -144,7 +153,7 @@ class Histories(RuleBasedStateMachine):
         verdict = self.world.acquire(lease, dimensions)
         if verdict.seed is not None:
             assert dimensions[verdict.seed].kind == BUDGET
-            assert self.seeded is None
+            assert dimensions[verdict.seed].name not in self.seeded
         if not verdict.allowed:
             assert self.left() == before, "a refusal used something"
             never = verdict.denied is not None and verdict.retry_after is None
@@ -156,8 +165,7 @@ class Histories(RuleBasedStateMachine):
             verdict = self.world.acquire(lease, dimensions)
             assert verdict.allowed, "waited as told, and was refused again"
         granted = Booked(lease, dimensions, verdict, self.world.now)
-        if any(dimension.kind == CONCURRENT for dimension in dimensions):
-            granted.slot_until = self.world.now + 60_000
+        self.open_slots(granted)
         self.booked.append(granted)
         for dimension, left in zip(dimensions, verdict.remaining, strict=True):
             assert left >= 0 or dimension.cost == 0
@@ -173,8 +181,7 @@ class Histories(RuleBasedStateMachine):
     @rule(granted=grants)
     def renew(self, granted: Booked) -> None:
         self.world.renew(granted.lease, granted.dimensions)
-        if any(dimension.kind == CONCURRENT for dimension in granted.dimensions):
-            granted.slot_until = self.world.now + 60_000
+        self.open_slots(granted)
         self.left()
 
     @rule(target=settled, granted=consumes(grants), share=st.floats(0, 1.3))
@@ -185,7 +192,7 @@ class Histories(RuleBasedStateMachine):
         for dimension, actual in zip(granted.dimensions, actuals, strict=True):
             granted.amounts[dimension.name] = min(actual, dimension.cost)
             excess.amounts[dimension.name] = max(0, actual - dimension.cost)
-        granted.slot_until, granted.settled = 0, self.world.now
+        granted.slots_until, granted.settled = {}, self.world.now
         self.left()
         return granted
 
@@ -203,22 +210,28 @@ class Histories(RuleBasedStateMachine):
         dimensions, lease = self.dimensions(asked), f"unknown-{next(NUMBERS)}"
         self.world.settle(lease, dimensions, [dimension.cost for dimension in dimensions])
         booked = self.book_now(lease, dimensions, [dimension.cost for dimension in dimensions])
-        if self.seeded is None:
-            booked.amounts.pop("dollars", None)
+        for index in BUDGETS:
+            if SPECS[index].name not in self.seeded:
+                booked.amounts.pop(SPECS[index].name, None)
         self.left()
 
-    @rule(spent=st.integers(0, 2**50))
-    def seed(self, spent: int) -> None:
-        budget = self.dimensions(((3, 1),))[0]
+    @rule(index=st.sampled_from(BUDGETS), spent=st.integers(0, 2**50))
+    def seed(self, index: int, spent: int) -> None:
+        budget = self.dimensions(((index, 1),))[0]
         for limiter in self.world.limiters():
             self.world.run(limiter.seed(budget, spent))
-        self.seeded = spent if self.seeded is None else self.seeded
+        self.seeded.setdefault(budget.name, spent)
         self.left()
 
     @rule(milliseconds=WAITS)
     def wait(self, milliseconds: int) -> None:
         self.world.now += milliseconds
         self.left()
+
+    def open_slots(self, granted: Booked) -> None:
+        for dimension in granted.dimensions:
+            if dimension.kind == CONCURRENT:
+                granted.slots_until[dimension.name] = self.world.now + round(dimension.window * 1000)
 
     def book_now(self, lease: str, dimensions: list[Dimension], amounts: list[int]) -> Booked:
         booked = Booked(lease, dimensions, None, self.world.now)

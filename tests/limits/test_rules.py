@@ -11,7 +11,8 @@ from gateway.config.snapshot import NANO, Caller, LimitRule
 from gateway.errors import InvalidRequest, LimitExceeded
 from gateway.limits import words
 from gateway.limits.periods import SECONDS
-from gateway.limits.rules import BUCKETS, Costs, Dimension, Template, Verdict, amounts, headers, refusal
+from gateway.limits.rules import Dimension, Verdict, headers, refusal
+from gateway.limits.template import BUCKETS, Costs, Template, amounts
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 RULES = (
@@ -33,7 +34,7 @@ def caller(*rules: LimitRule, organisation: str = "acme") -> Caller:
 
 
 def dimensions(costs: Costs = CHAT, *rules: LimitRule) -> tuple[Dimension, ...]:
-    return Template(caller(*rules)).dimensions(costs, NOON)
+    return Template(caller(*rules), "fast").dimensions(costs, NOON)
 
 
 def refused(asked: tuple[Dimension, ...], left: list[int], retry_after: float | None) -> Verdict:
@@ -56,7 +57,7 @@ def test_a_request_counts_in_what_it_costs_something_in() -> None:
 
 
 def test_a_budget_follows_the_calendar() -> None:
-    template = Template(caller(LimitRule(dimension="dollars", limit=NANO, per="month")))
+    template = Template(caller(LimitRule(dimension="dollars", limit=NANO, per="month")), "fast")
     last_second = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC).timestamp()
     [november] = template.dimensions(CHAT, last_second)
     [december] = template.dimensions(CHAT, last_second + 1)
@@ -70,13 +71,13 @@ def test_a_budget_follows_the_calendar() -> None:
 
 
 def test_a_key_without_an_organisation_is_its_own_place_in_a_cluster() -> None:
-    [dimension] = Template(caller(RULES[0], organisation="")).dimensions(CHAT, NOON)
+    [dimension] = Template(caller(RULES[0], organisation=""), "fast").dimensions(CHAT, NOON)
     assert dimension.key == "gw:{team-a}:w:key:team-a:requests:minute"
 
 
 @pytest.mark.parametrize("organisation", ["}{", "{a}", "a}b", "ä/ö"])
 def test_no_organisation_can_break_the_place_out_of_its_braces(organisation: str) -> None:
-    [dimension] = Template(caller(RULES[0], organisation=organisation)).dimensions(CHAT, NOON)
+    [dimension] = Template(caller(RULES[0], organisation=organisation), "fast").dimensions(CHAT, NOON)
     assert dimension.key.count("{") == dimension.key.count("}") == 1
 
 

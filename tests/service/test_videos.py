@@ -51,7 +51,8 @@ async def test_accepting_touches_no_provider_and_is_on_disk(tmp_path: Path, url:
         assert msgspec.json.encode(await r.videos.get(ANN, job.id)) == msgspec.json.encode(job)
         assert job.warnings == ["`nonsense` is not a field of this call and was ignored"]
         assert r.door.held == {job.lease: 8000}
-        assert job.held == {"caller": "ann", "video_ms": 8000, "nano_dollars": 800_000_000}
+        held = {"caller": "ann", "model": "sora-2", "video_ms": 8000, "nano_dollars": 800_000_000}
+        assert job.held == held
 
 
 async def test_fifty_identical_posts_with_one_key_make_one_job(tmp_path: Path, url: str) -> None:

@@ -75,12 +75,14 @@ class Door:
     held: dict[str, int] = field(default_factory=dict)
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    async def admit(self, caller: Caller, *, video_ms: int, nano_dollars: int | None, lease: str) -> Any:
+    async def admit(
+        self, caller: Caller, *, model: str, video_ms: int, nano_dollars: int | None, lease: str
+    ) -> Any:
         await asyncio.sleep(0)
         if len(self.held) >= self.room:
             raise LimitExceeded("enough")
         self.held[lease] = video_ms
-        return {"caller": caller.id, "video_ms": video_ms, "nano_dollars": nano_dollars}
+        return {"caller": caller.id, "model": model, "video_ms": video_ms, "nano_dollars": nano_dollars}
 
     async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
         assert held["video_ms"] > 0

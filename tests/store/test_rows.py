@@ -91,10 +91,29 @@ async def test_the_ledger_takes_each_source_and_kind_once(url: str) -> None:
             await ledger.add(
                 transaction, [entry("r3", 10**15, created_at=NOW + 10), entry("r4", caller="bob")]
             )
-            assert await ledger.spent(transaction, "ann", 0.0) == 10**15 + 7
-            assert await ledger.spent(transaction, "ann", NOW + 10) == 10**15
-            assert await ledger.spent(transaction, "ann", NOW + 11) == 0
-            assert await ledger.spent(transaction, "nobody", 0.0) == 0
+            assert await ledger.spent(transaction, {"caller": "ann"}, 0.0) == 10**15 + 7
+            assert await ledger.spent(transaction, {"caller": "ann"}, NOW + 10) == 10**15
+            assert await ledger.spent(transaction, {"caller": "ann"}, NOW + 11) == 0
+            assert await ledger.spent(transaction, {"caller": "nobody"}, 0.0) == 0
+
+
+async def test_charges_are_summed_by_whoever_shares_a_budget(url: str) -> None:
+    async with opened(url) as database, database.write() as transaction:
+        others = [
+            {"user": "u"},
+            {"user": "u", "project": "p"},
+            {"organisation": "b", "user": "u"},
+            {"model": "m"},
+        ]
+        await ledger.add(transaction, [entry(f"r{10**n}", 10**n, **told) for n, told in enumerate(others)])
+        for whose, total in (
+            ({"organisation": "acme", "user": "u"}, 11),
+            ({"organisation": "acme", "project": "p"}, 10),
+            ({"organisation": "acme"}, 1011),
+            ({"organisation": "b"}, 100),
+            ({"caller": "ann", "model": "m"}, 1000),
+        ):
+            assert await ledger.spent(transaction, whose, 0.0) == total
 
 
 async def test_what_fails_half_way_leaves_nothing(url: str) -> None:
@@ -102,7 +121,7 @@ async def test_what_fails_half_way_leaves_nothing(url: str) -> None:
         with pytest.raises(RuntimeError):
             await half_way(database)
         async with database.read() as transaction:
-            assert await ledger.spent(transaction, "ann", 0.0) == 0
+            assert await ledger.spent(transaction, {"caller": "ann"}, 0.0) == 0
 
 
 async def half_way(database: Database) -> None:
@@ -115,5 +134,5 @@ async def test_a_database_that_is_away_is_told_as_such() -> None:
     database = Database("postgresql+psycopg://postgres@127.0.0.1:9/none?connect_timeout=2")
     with pytest.raises(Unavailable, match="database does not answer"):
         async with database.read() as transaction:
-            await ledger.spent(transaction, "ann", 0.0)
+            await ledger.spent(transaction, {"caller": "ann"}, 0.0)
     await database.close()

@@ -1,0 +1,71 @@
+"""Reservations that nobody settled: what a process that died still held, read from Redis for people to see.
+
+Whoever holds a reservation renews it (`service/admission.py`), so one that was not renewed for longer than a
+lease lives has lost its owner, or belongs to a video job. It ends with its record; a budget keeps it longer,
+until its period ends.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.limits import words
+from gateway.limits.connection import Connection
+from gateway.limits.counters import RECORD_MS
+
+_PAGE = 500
+_COUNTER = re.compile(
+    r"gw:\{.*?\}:(?P<kind>[wbcj]):(?P<owner>.*?)(?::(?P<name>requests|tokens|video_seconds|dollars):(?P<per>.+))?"
+)
+_SLOTS = {"c": "concurrent", "j": "video_jobs"}
+
+
+class _Record(Struct):
+    """The part of a lease's record that is of interest here; see acquire.lua."""
+
+    costs: Sequence[int]
+    keys: Sequence[str] = ()
+
+
+class Unsettled(Struct, frozen=True, kw_only=True):
+    """One reservation: the id of its request or job, seconds since it was renewed, and (counter, amount)."""
+
+    lease: str
+    age: float
+    held: Sequence[tuple[str, int]]
+
+    def sentence(self) -> str:
+        """It in a line: `req_1  12m0s  $4.10 of key:team-a per day:2026-11-20; 1 request at a time of key:team-a`."""
+        told = "; ".join(_told(key, amount) for key, amount in self.held)
+        return f"{self.lease}  {words.wait(self.age)}  {told}"
+
+
+def _told(key: str, amount: int) -> str:
+    found = _COUNTER.fullmatch(key)
+    if found is None:
+        return f"{amount} of {key}"
+    name = found["name"] or _SLOTS[found["kind"]]
+    per = f" per {found['per']}" if found["per"] else ""
+    return f"{words.amount(name, amount)} of {found['owner']}{per}"
+
+
+async def unsettled(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
+    """Every reservation that was not renewed for `older` seconds. Raises StoreError."""
+    cursor: bytes | int = 0
+    while True:
+        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", "gw:{*}:l:*", "COUNT", _PAGE))
+        for key in keys:
+            record = await redis.call(("GET", key))
+            age = (RECORD_MS - await redis.call(("PTTL", key))) / 1000
+            if record and age >= older:  # an empty one is settled
+                yield _unsettled(key.decode(), record, age)
+        if int(cursor) == 0:
+            return
+
+
+def _unsettled(key: str, record: bytes, age: float) -> Unsettled:
+    told = msgspec.msgpack.decode(record, type=_Record)
+    held = [pair for pair in zip(told.keys, told.costs, strict=False) if pair[1]]
+    return Unsettled(lease=key.partition("}:l:")[2], age=age, held=held)

@@ -1,0 +1,90 @@
+"""Redis forgets everything, a gateway is killed: nobody's budget begins anew, and what was held is listed."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import httpx2
+import redis
+
+from tests import servers
+from tests.running import routing, running, upstream
+from tests.servers import RedisServer, redis_server  # noqa: F401 - a fixture
+from tests.system.process import AUTHORIZED, HELLO, Serving, command, until_async
+from tests.system.test_limits import OUTPUT, ask, clear_of_midnight, dollar_answer, limited
+from tests.transport.faulty import Faulty, send, wait
+
+
+def at(server: RedisServer) -> dict[str, str]:
+    return {"FAIRLEAD_REDIS_URL": server.url}
+
+
+async def test_a_redis_that_forgets_everything_resets_nobodys_budget(tmp_path: Path):
+    await clear_of_midnight()
+    go_on = asyncio.Event()
+    with servers.running(RedisServer) as server, redis.Redis.from_url(server.url) as admin:
+        async with Faulty() as up:
+            text = limited(up, {"dollars": 6, "per": "day"})
+            async with running(text, tmp_path, at(server)) as gateway:
+                up.always(send(dollar_answer()))
+                assert [(await ask(gateway)).status for _ in range(2)] == [200] * 2
+                up.next(wait(go_on), send(dollar_answer()))
+                slow = asyncio.create_task(ask(gateway))
+                await until_async(lambda: len(up.requests) == 3)
+                admin.flushall()
+                replies = await asyncio.gather(*(ask(gateway) for _ in range(12)))
+                assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 9
+                go_on.set()
+                assert (await slow).status == 200
+                assert (await ask(gateway)).status == 429
+                assert len(up.requests) == 6, "six dollars, one each"
+
+
+async def test_what_a_killed_gateway_held_is_listed_until_it_is_settled(
+    tmp_path: Path,
+    redis_server: RedisServer,  # noqa: F811
+):
+    await clear_of_midnight()
+    limits = [{"dollars": 6, "per": "day"}, {"concurrent": 2}]
+    go_on = asyncio.Event()
+    async with Faulty() as up:
+        target = {"provider": "up", "model": "up-1", "price": {"input": 0, "output": 1000}}
+        key = {"limits": limits, "organisation": tmp_path.name, "name": "left"}
+        text = routing({"demo": {"targets": [target]}}, {"up": upstream(up.url)}, key=key)
+        up.always(wait(go_on), send(dollar_answer()))
+
+        def listed(older: str) -> tuple[str, str]:
+            done = command(tmp_path, "limits", "unsettled", "--older", older, more=at(redis_server))
+            assert done.returncode == 0, done.stderr
+            return done.stdout, done.stderr
+
+        with Serving(tmp_path, text, more=at(redis_server)) as gateway:
+
+            async def hangs() -> None:
+                async with httpx2.AsyncClient(timeout=20) as http:
+                    body = {**HELLO, "max_completion_tokens": OUTPUT}
+                    await http.post(f"{gateway.url}/v1/chat/completions", json=body, headers=AUTHORIZED)
+
+            asking = asyncio.create_task(hangs())
+            await until_async(lambda: len(up.requests) == 1)
+            gateway.signal(signal.SIGKILL)
+            gateway.process.wait()
+            await asyncio.gather(asking, return_exceptions=True)
+        line, count = await asyncio.to_thread(listed, "0")
+        assert line.startswith("req_")
+        assert "$1.00 of key:left per day:20" in line
+        assert "1 request at a time of key:left" in line
+        assert count == "1 unsettled, not renewed for 0 s or more\n"
+        assert (await asyncio.to_thread(listed, "60"))[0] == "", "it may be a request that runs"
+
+
+def test_without_redis_nothing_can_be_left(tmp_path: Path):
+    done = command(tmp_path, "limits", "unsettled")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "FAIRLEAD_REDIS_URL" in done.stderr
+    away = command(
+        tmp_path, "limits", "unsettled", more={"FAIRLEAD_REDIS_URL": "redis://:canary@127.0.0.1:9/0"}
+    )
+    assert away.returncode == 1
+    assert "127.0.0.1:9 cannot be asked" in away.stderr
+    assert "canary" not in away.stderr
