@@ -234,6 +234,8 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.ahead: float | None = None
+        """Seconds from this process's monotonic clock to the server's time; None until it was connected."""
         self._wire: _Wire | None = None
         self._attempt: asyncio.Task[_Wire] | None = None
 
@@ -285,6 +287,8 @@ class Connection:
                     await wire.send(("AUTH", *who))
                 if to.database:
                     await wire.send(("SELECT", to.database))
+                seconds, microseconds = await wire.send(("TIME",))
+                self.ahead = int(seconds) + int(microseconds) / 1e6 - loop.time()
         except BaseException as error:
             wire.drop("it could not be set up")
             if isinstance(error, OSError):  # TimeoutError is one

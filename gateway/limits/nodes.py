@@ -90,6 +90,10 @@ class Nodes:
         for host, port in sorted(places):
             yield self._at(f"{host}:{port}")
 
+    def ahead(self) -> float | None:
+        """Seconds from this process's monotonic clock to Redis's time; None until there was a connection."""
+        return self._first.ahead
+
     async def close(self) -> None:
         """Let go of every socket."""
         for node in self._known.values():

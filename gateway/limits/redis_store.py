@@ -81,9 +81,11 @@ class RedisLimiter:
         self._redis = Nodes(url)
         self._alone = Alone(fallback, on_error, replicas)
         self._server_clock = server_clock
+        self._here = fallback.now
         self._acquire, self._settle, self._renew = script("acquire"), script("settle"), script("renew")
         self._failures = 0
         self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
+        self._came_back = 0
         self._mending: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -140,6 +142,11 @@ class RedisLimiter:
                 return
         await self._alone.seed(dimension, spent)
 
+    def now(self) -> float:
+        """See `rules.Limiter`: Redis's time, so that a host whose clock is wrong counts in no period of its own."""
+        ahead = self._redis.ahead()
+        return self._here() if ahead is None else asyncio.get_running_loop().time() + ahead
+
     async def close(self) -> None:
         """Let go of the connection, once what was sent is answered."""
         self._closed = True
@@ -186,6 +193,7 @@ class RedisLimiter:
         if isinstance(error, RefusedError):
             _log.error("Redis refused to settle a lease: %s", error)
         else:
+            self._came_back += 1
             self._owe(owed)
 
     def _owe(self, owed: Owed) -> None:
@@ -221,7 +229,8 @@ class RedisLimiter:
             pause = PROBE_SECONDS
             try:
                 await self._redis.ping()
-                for _ in range(0, len(self._owed), _BATCH):
+                came_back = self._came_back
+                while self._owed and self._came_back == came_back:
                     for _ in range(min(_BATCH, len(self._owed))):
                         self._post(self._owed.popleft())
                     await self._redis.ping()  # answered after them all
