@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from gateway.config.settings import read
-from gateway.limits.connection import Connection, StoreError
+from gateway.limits.connection import StoreError
+from gateway.limits.nodes import Nodes
 from gateway.limits.unsettled import unsettled
 
 
@@ -21,7 +22,7 @@ def show_unsettled(config: Path | None, older: float) -> None:
             "With FAIRLEAD_REDIS_URL they are counted in Redis.\n"
         )
         return
-    redis = Connection(url.reveal())
+    redis = Nodes(url.reveal())
     try:
         count = asyncio.run(_show(redis, older))
     except StoreError as error:
@@ -30,7 +31,7 @@ def show_unsettled(config: Path | None, older: float) -> None:
     sys.stderr.write(f"{count} unsettled, not renewed for {older:g} s or more\n")
 
 
-async def _show(redis: Connection, older: float) -> int:
+async def _show(redis: Nodes, older: float) -> int:
     count = 0
     try:
         async for found in unsettled(redis, older):

@@ -11,8 +11,7 @@ Whoever finds no connection starts to make one, and all who come meanwhile wait 
 none longer than TIMEOUT: the attempt goes on without them. When to ask again after a failure is the business
 of who asks (`redis_store.py`).
 
-It is one node's connection. All keys of a call lie in one slot of a Redis Cluster, but a MOVED is an error
-like any other: a cluster of several shards is reached through an endpoint that speaks for all of them.
+It is one node's connection, and MOVED is an error like any other here: `nodes.py` knows of clusters.
 """
 
 import asyncio
@@ -53,6 +52,10 @@ class NoAnswerError(StoreError):
 
 class RefusedError(StoreError):
     """Redis answered with an error: the call was not carried out, and would not be if repeated."""
+
+
+class MovingError(StoreError):
+    """The call's keys are being handed over from one node of a cluster to another: not carried out, for now."""
 
 
 class Script:
@@ -229,8 +232,10 @@ class _Wire(asyncio.Protocol):
 class Connection:
     """The way to one Redis. Makes its socket when it is first needed, and again when it was lost."""
 
-    def __init__(self, url: str) -> None:
-        self.address = parse(url)
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.ahead: float | None = None
+        """Seconds from this process's monotonic clock to the server's time; None until it was connected."""
         self._wire: _Wire | None = None
         self._attempt: asyncio.Task[_Wire] | None = None
 
@@ -282,6 +287,8 @@ class Connection:
                     await wire.send(("AUTH", *who))
                 if to.database:
                     await wire.send(("SELECT", to.database))
+                seconds, microseconds = await wire.send(("TIME",))
+                self.ahead = int(seconds) + int(microseconds) / 1e6 - loop.time()
         except BaseException as error:
             wire.drop("it could not be set up")
             if isinstance(error, OSError):  # TimeoutError is one

@@ -38,6 +38,7 @@ class MemoryLimiter:
 
     def __init__(self, clock: Clock = SYSTEM) -> None:
         self.monotonic = clock.monotonic
+        self.now = clock.now
         self.clear()
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
 """The limiter of a fleet: one Redis counts for every process, and a process alone knows what to do without it.
 
-Theory of operation. `acquire`, `settle` and `renew` are one script call each on the shared connection. Three
+Theory of operation. `acquire`, `settle` and `renew` are one script call each over `nodes.py`. Three
 failures in a row open a breaker: from then on nobody waits for Redis, and `alone.py` decides. In the
 background Redis is asked once a second; when it answers, what could not be settled meanwhile is settled, and
 only then the breaker closes.
@@ -25,9 +25,10 @@ from typing import TypeAlias
 import msgspec
 
 from gateway.limits.alone import Alone
-from gateway.limits.connection import Connection, RefusedError, Reply, Script, StoreError, Word
+from gateway.limits.connection import MovingError, RefusedError, Reply, Script, StoreError, Word
 from gateway.limits.counters import RECORD_MS, SLOT_RETRY_MS
 from gateway.limits.memory import SETTLED_MS, MemoryLimiter
+from gateway.limits.nodes import Nodes
 from gateway.limits.rules import Dimension, Verdict
 
 FAILURES = 3
@@ -62,7 +63,7 @@ def script(name: str) -> Script:
 
 
 class RedisLimiter:
-    """Implements `rules.Limiter` on one Redis, for as many processes as like.
+    """Implements `rules.Limiter` on one Redis or Redis Cluster, for as many processes as like.
 
     `on_error` is asked in each outage: local, open or closed. `replicas` is the number of processes that
     share each limit without Redis. `server_clock`, in milliseconds, stands in for the server's own in tests.
@@ -77,12 +78,14 @@ class RedisLimiter:
         replicas: int = 1,
         server_clock: Callable[[], int] | None = None,
     ) -> None:
-        self._redis = Connection(url)
+        self._redis = Nodes(url)
         self._alone = Alone(fallback, on_error, replicas)
         self._server_clock = server_clock
+        self._here = fallback.now
         self._acquire, self._settle, self._renew = script("acquire"), script("settle"), script("renew")
         self._failures = 0
         self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
+        self._came_back = 0
         self._mending: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -98,9 +101,11 @@ class RedisLimiter:
         if self._failures >= FAILURES:
             return await self._alone.acquire(lease, dimensions)
         try:
-            reply = await self._redis.call(self._command(self._acquire, lease, dimensions), self._acquire)
+            command = self._command(self._acquire, lease, dimensions)
+            reply = await self._redis.call(dimensions[0].key, command, self._acquire)
         except StoreError as error:
-            self._failed(error)
+            if not isinstance(error, MovingError):  # which says nothing about any other key
+                self._failed(error)
             return await self._in_doubt(lease, dimensions)
         except asyncio.CancelledError:
             self._book(lease, dimensions, [0] * len(dimensions))  # what nobody was given nobody settles
@@ -121,20 +126,26 @@ class RedisLimiter:
         await self._alone.renew(lease, dimensions)
         if dimensions and self._failures < FAILURES:
             with contextlib.suppress(StoreError):
-                await self._redis.call(self._command(self._renew, lease, dimensions), self._renew)
+                command = self._command(self._renew, lease, dimensions)
+                await self._redis.call(dimensions[0].key, command, self._renew)
 
     async def seed(self, dimension: Dimension, spent: int) -> None:
         """See `rules.Limiter`."""
         if self._failures < FAILURES:
             life = math.ceil(dimension.window * 1000) + RECORD_MS
             try:
-                await self._redis.call(("HSETNX", dimension.key, "spent", spent))
-                await self._redis.call(("PEXPIRE", dimension.key, life))
+                await self._redis.call(dimension.key, ("HSETNX", dimension.key, "spent", spent))
+                await self._redis.call(dimension.key, ("PEXPIRE", dimension.key, life))
             except StoreError as error:
                 self._failed(error)
             else:
                 return
         await self._alone.seed(dimension, spent)
+
+    def now(self) -> float:
+        """See `rules.Limiter`: Redis's time, so that a host whose clock is wrong counts in no period of its own."""
+        ahead = self._redis.ahead()
+        return self._here() if ahead is None else asyncio.get_running_loop().time() + ahead
 
     async def close(self) -> None:
         """Let go of the connection, once what was sent is answered."""
@@ -142,7 +153,7 @@ class RedisLimiter:
         if self._mending is not None:
             self._mending.cancel()
         with contextlib.suppress(StoreError):
-            await self._redis.call(("PING",))
+            await self._redis.ping()
         await self._redis.close()
 
     async def _in_doubt(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
@@ -175,12 +186,14 @@ class RedisLimiter:
             self._owe(owed)
 
     def _post(self, owed: Owed) -> None:
-        self._redis.post(self._command(self._settle, *owed), self._settle, partial(self._not_settled, owed))
+        command, failed = self._command(self._settle, *owed), partial(self._not_settled, owed)
+        self._redis.post(owed[1][0].key, command, self._settle, failed)
 
     def _not_settled(self, owed: Owed, error: StoreError) -> None:
         if isinstance(error, RefusedError):
             _log.error("Redis refused to settle a lease: %s", error)
         else:
+            self._came_back += 1
             self._owe(owed)
 
     def _owe(self, owed: Owed) -> None:
@@ -215,16 +228,19 @@ class RedisLimiter:
             await asyncio.sleep(pause)
             pause = PROBE_SECONDS
             try:
-                await self._redis.call(("PING",))
-                while self._owed:
+                await self._redis.ping()
+                came_back = self._came_back
+                while self._owed and self._came_back == came_back:
                     for _ in range(min(_BATCH, len(self._owed))):
                         self._post(self._owed.popleft())
-                    await self._redis.call(("PING",))  # answered after them all
+                    await self._redis.ping()  # answered after them all
             except StoreError:
                 continue
             if self._failures >= FAILURES:
                 _log.warning("Redis at %s answers again", self._redis.address)
-            return self._answered()
+            self._answered()
+            if not self._owed:  # else a node of the cluster is away, or a slot is being handed over
+                return
 
 
 def _verdict(reply: Reply) -> Verdict:

@@ -97,6 +97,9 @@ class Limiter(Protocol):
     async def seed(self, dimension: Dimension, spent: int) -> None:
         """Tell the store what a budget's ledger says, unless it knows by now."""
 
+    def now(self) -> float:
+        """Unix seconds, by the clock that the store goes by: what calendar periods are read from."""
+
     async def close(self) -> None:
         """Let go of connections."""
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from gateway.limits import words
 from gateway.limits.connection import Connection
 from gateway.limits.counters import RECORD_MS
+from gateway.limits.nodes import Nodes
 
 _PAGE = 500
 _COUNTER = re.compile(
@@ -51,8 +52,14 @@ def _told(key: str, amount: int) -> str:
     return f"{words.amount(name, amount)} of {found['owner']}{per}"
 
 
-async def unsettled(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
-    """Every reservation that was not renewed for `older` seconds. Raises StoreError."""
+async def unsettled(redis: Nodes, older: float) -> AsyncIterator[Unsettled]:
+    """Every reservation that was not renewed for `older` seconds, of all nodes. Raises StoreError."""
+    async for node in redis.masters():
+        async for found in _of_node(node, older):
+            yield found
+
+
+async def _of_node(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
     cursor: bytes | int = 0
     while True:
         cursor, keys = await redis.call(("SCAN", cursor, "MATCH", "gw:{*}:l:*", "COUNT", _PAGE))

@@ -53,6 +53,8 @@ class Admission:
 
     def __init__(self, limiter: Limiter, spent: Spent, clock: Clock) -> None:
         self._limiter = limiter
+        self.now = limiter.now
+        """Unix seconds, by the clock that budgets go by: what charges are dated with."""
         self._spent = spent
         self._clock = clock
         self._callers: dict[str, _Known] = {}
@@ -65,7 +67,7 @@ class Admission:
         """
         grant = Grant(caller=caller, model=model, lease=lease, since=since)
         if caller.limits:
-            grant.dimensions = self._template(caller, model).dimensions(costs, self._clock.now())
+            grant.dimensions = self._template(caller, model).dimensions(costs, self.now())
             grant.verdict = await self._limiter.acquire(lease, grant.dimensions)
             if grant.verdict.seed is not None:
                 grant.verdict = await self._seeded(grant)

@@ -89,7 +89,7 @@ class Purse(Struct, kw_only=True):
                 target=loser.id,
                 input_tokens=weighed.input_tokens,
                 nano_dollars=attempt.cost,
-                created_at=self.clock.now(),
+                created_at=self.admission.now(),
             )
         )
         return Costs(requests=0, tokens=weighed.input_tokens, nano_dollars=attempt.cost or 0, concurrent=0)

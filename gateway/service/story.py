@@ -366,7 +366,7 @@ class Story:
                 input_tokens=usage.input,
                 output_tokens=usage.output,
                 nano_dollars=attempt.cost,
-                created_at=parts.clock.now(),
+                created_at=parts.admission.now(),
             )
         )
         if self._caller.soft:

@@ -147,6 +147,29 @@ async def test_what_went_on_without_an_answer_is_counted_later(redis_server: Red
         await until(counted, 2.0)
 
 
+async def test_when_redis_decides_again_it_knows_of_all_that_was_let_in(redis_server: RedisServer) -> None:  # noqa: F811
+    asked, granted = [window(fresh(), 10**6)], 0
+    async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "open") as asker:
+        await ask(asker, [window(fresh(), 1)])
+        await proxy.set("refuse")
+        for _ in range(400):
+            lease = fresh("lease")
+            await asker.acquire(lease, asked)
+            await asker.settle(lease, asked, [1])
+        await proxy.set("pass")
+        granted = 400
+        async with asyncio.timeout(10):
+            while True:  # also in the very moment in which it heals
+                lease = fresh("lease")
+                verdict = await asker.acquire(lease, asked)
+                granted += 1
+                if verdict.backend == "redis":
+                    break
+                await asker.settle(lease, asked, [1])
+                await asyncio.sleep(0.0005)
+    assert verdict.remaining == [10**6 - granted]
+
+
 async def test_a_seed_that_does_not_arrive_counts_here(redis_server: RedisServer) -> None:  # noqa: F811
     asked = [budget(fresh(), 100, 30)]
     async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "local") as asker:
