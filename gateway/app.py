@@ -38,6 +38,7 @@ from gateway.service.keys import KeyRing
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
 from gateway.service.story import Parts
+from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_submit import Tools
@@ -78,7 +79,9 @@ class Gateway:
         self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
-        self._ring = KeyRing(self.live, settings.pepper.reveal().encode())
+        pepper = settings.pepper.reveal().encode()
+        self._ring = KeyRing(self.live, pepper)
+        self._links = Links(pepper)
         export, self._close_export = _exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
@@ -112,6 +115,7 @@ class Gateway:
             media=media,
             snapshot=lambda: self.live.current,
             admission=admission,
+            links=self._links,
             observe=JobMetrics(self.metrics),
         )
         tools = Tools(

@@ -13,7 +13,8 @@ from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.service.video_links import Link
 from gateway.service.video_request import VIDEOS, read, read_prompt
 from gateway.service.videos import Origin, Videos
 from gateway.store.jobs import Job
@@ -77,9 +78,27 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
     """GET and HEAD of a job's files under a path that holds `{video_id:str}`."""
 
     @route(path, http_method=[HttpMethod.GET, HttpMethod.HEAD], summary="Download a video's content")
-    async def content(request: AnyRequest, video_id: _Id, variant: FromQuery[str] = "video") -> ASGIApp:
-        found = await videos.content(caller_of(request), video_id, variant)
+    async def content(
+        request: AnyRequest,
+        video_id: _Id,
+        variant: FromQuery[str] = "video",
+        expires: FromQuery[str | None] = None,
+        signature: FromQuery[str | None] = None,
+    ) -> ASGIApp:
+        link = Link(expires=expires, signature=signature)
+        found = await videos.linked(video_id, variant, link)
+        if found is None:
+            found = await videos.content(_caller(request, link), video_id, variant)
         return FileAnswer(found, request.headers, head=request.method == "HEAD")
+
+    def _caller(request: AnyRequest, link: Link) -> Caller:
+        try:
+            return caller_of(request)
+        except Unauthenticated as error:
+            if link.signature is None:
+                raise
+            message = "This link is not, or no longer, valid; retrieve the video again to get a new one."
+            raise Unauthenticated(message, code="invalid_link", headers=error.headers) from error
 
     return content
 

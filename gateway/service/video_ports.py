@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
+from gateway.service.video_links import Links
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
@@ -68,6 +69,7 @@ class VideoParts(Struct, frozen=True, kw_only=True):
     media: MediaStore
     snapshot: Callable[[], Snapshot]
     admission: Admission
+    links: Links
     figures: Figures = Figures()
     observe: Observe = Observe()
     clock: Clock = SYSTEM

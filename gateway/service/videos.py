@@ -17,6 +17,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.first_frame import MAX_PICTURE
+from gateway.service.video_links import Link
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
 from gateway.service.video_routes import choose_route, complete
@@ -124,11 +125,29 @@ class Videos:
         if variant not in VARIANTS:
             allowed = ", ".join(VARIANTS)
             raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
-        found = await self.get(caller, job)
+        return await self._open(await self.get(caller, job), variant)
+
+    async def linked(self, job: str, variant: str, link: Link) -> Content | None:
+        """The same for whoever holds a link, whose key is not asked for; None when the link does not open it."""
+        if not self._parts.links.opens(job, variant, link):
+            return None
+        async with self._parts.database.read() as transaction:
+            found = await jobs.get_any(transaction, job)
+        if found is None:
+            raise _not_found()
+        return await self._open(found, variant)
+
+    def link(self, job: Job, url: str) -> str | None:
+        """A content URL of this job, signed; None when there is nothing behind it."""
+        if job.state != job_states.COMPLETED:
+            return None
+        return self._parts.links.sign(url, job.id, job.expires_at)
+
+    async def _open(self, found: Job, variant: str) -> Content:
         _check_ready(found, self._parts.clock.now())
         row = found.file(variant)
         if row is None:
-            message = f"The video `{job}` has no {variant}."
+            message = f"The video `{found.id}` has no {variant}."
             raise NotFound(message, code="variant_unavailable", param="variant")
         try:
             return Content(job=found, row=row, file=await self._parts.media.open(row.name))

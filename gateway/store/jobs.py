@@ -121,6 +121,12 @@ async def get(transaction: Transaction, caller: str, job: str) -> Job | None:
     return found[0] if found else None
 
 
+async def get_any(transaction: Transaction, job: str) -> Job | None:
+    """Anybody's job; None when there is none or it was deleted. For whoever has shown a right to it."""
+    found = await _load(transaction, select(jobs).where(jobs.c.id == job, jobs.c.deleted_at.is_(None)))
+    return found[0] if found else None
+
+
 async def page(
     transaction: Transaction, caller: str, *, after: str | None, limit: int, newest_first: bool
 ) -> list[Job]:

@@ -22,6 +22,7 @@ from gateway.config.snapshot import (
 )
 from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
+from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
 from gateway.service.video_request import VIDEOS, Wish, read
 from gateway.service.video_submit import Tools
@@ -164,7 +165,7 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
+        links=Links(b"pepper", clock), observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)
