@@ -56,6 +56,7 @@ from gateway.telemetry.recorder import Recorder, sampling_ratio
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
+from gateway.transport.post import Poster
 from providers.video import VIDEO, VIDEO_CANCEL
 
 log = logging.getLogger("fairlead.app")
@@ -116,6 +117,8 @@ class Gateway:
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,
+            poster=Poster(Dialer(None)),
+            secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )
         tools = Tools(

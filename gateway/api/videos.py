@@ -15,7 +15,7 @@ from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.service.video_links import Link
-from gateway.service.video_request import VIDEOS, read, read_prompt
+from gateway.service.video_request import VIDEOS, read, read_remix
 from gateway.service.videos import Origin, Videos
 from gateway.store.jobs import Job
 
@@ -43,8 +43,9 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            prompt = read_prompt(fields)
-        return reply(await videos.remix(caller, video_id, prompt, origin(request, "videos/remix")))
+            prompt, callback_url = read_remix(fields)
+        told = origin(request, "videos/remix")
+        return reply(await videos.remix(caller, video_id, prompt, told, callback_url))
 
     @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
@@ -108,6 +109,7 @@ def origin(request: AnyRequest, name: str) -> Origin:
     retries = request.headers.get("x-stainless-retry-count", "")
     return Origin(
         route=name,
+        base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
         retries=int(retries) if retries.isascii() and retries.isdigit() and len(retries) < 4 else 0,
     )

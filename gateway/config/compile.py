@@ -1,5 +1,6 @@
 """Makes a frozen snapshot of a routing file, the catalogue and the environment, or says all that is wrong."""
 
+import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -11,9 +12,10 @@ from gateway.config.load import Draft, load
 from gateway.config.model import AMOUNTS
 from gateway.config.problems import ConfigError, Path, unknown
 from gateway.config.routes import Routes
-from gateway.config.snapshot import NANO, Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
+from gateway.config.snapshot import NANO, Caller, Hook, KeyRow, LimitRule, ProviderRow, Route, Snapshot
 from gateway.config.vault import MissingSecretError, Vault
 from gateway.config.vendors import SCRIPTED, provider_rows
+from providers.types import Secret
 
 _UNITS: Mapping[str, int] = {"dollars": NANO, "video_seconds": 1000}
 """How many of a dimension's own unit make one of what is written; 1 for the others."""
@@ -58,6 +60,7 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         limits=limits,
         on_store_error=draft.routing.defaults.on_store_error,
         on_unknown_price=draft.routing.defaults.on_unknown_price,
+        webhook_networks=draft.routing.defaults.webhook_networks,
         secrets=vault.secrets,
         providers=rows,
         on_demand=routes.on_demand,
@@ -91,6 +94,15 @@ def _limits(draft: Draft, path: Path, written: Iterable[model.Limit]) -> Sequenc
         amount = round(getattr(limit, dimension) * _UNITS.get(dimension, 1))
         rules[dimension, per] = LimitRule(dimension=dimension, limit=amount, per=per)
     return tuple(rules.values())
+
+
+def _signs(text: str) -> bool:
+    """Whether this is a secret of the Standard Webhooks form, long enough to be one."""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 class _Keys:
@@ -138,7 +150,31 @@ class _Keys:
             organisation=key.organisation,
             project=key.project,
             user=key.user,
+            hook=self._hook((*path, "webhook"), key.webhook),
         )
+
+    def _hook(self, path: Path, written: model.Webhook | None) -> Hook:
+        if written is None:
+            return Hook()
+        if (written.url or "").startswith("http://") and not self._draft.routing.defaults.webhook_networks:
+            self._draft.report(
+                (*path, "url"), "must be https://, unless `webhook_networks` names its network"
+            )
+        secrets = [
+            self._hook_secret((*path, "secrets", at), reference)
+            for at, reference in enumerate(written.secrets)
+        ]
+        return Hook(url=written.url or "", secrets=[secret for secret in secrets if secret is not None])
+
+    def _hook_secret(self, path: Path, reference: str) -> Secret | None:
+        try:
+            secret = self._vault.open(reference)
+        except MissingSecretError as error:
+            self._draft.report(path, str(error))
+            return None
+        if not _signs(secret.reveal()) and secret.reveal() != reference:  # a vault that trusts did not look
+            self._draft.report(path, "must lead to whsec_ and the base64 of 24 to 64 random bytes")
+        return secret
 
     def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
         known = self._draft.names("models")

@@ -137,6 +137,18 @@ class LimitRule(Struct, frozen=True, kw_only=True):
     per: str = ""
 
 
+class Hook(Struct, frozen=True, kw_only=True):
+    """How a caller is told of finished videos. `url` is empty when only requests name one.
+
+    `secrets` are the operator's own, each of which signs. Without any they are derived from the pepper;
+    `rotation` counts how often they were renewed.
+    """
+
+    url: str = ""
+    secrets: Sequence[Secret] = ()
+    rotation: int = 0
+
+
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry."""
 
@@ -147,6 +159,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     organisation: str = ""
     project: str = ""
     user: str = ""
+    hook: Hook = Hook()
 
     def may_use(self, model: str) -> bool:
         """Whether this caller's key is allowed that model name."""
@@ -180,6 +193,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Sequence[LimitRule]]
     on_store_error: str = "local"
     on_unknown_price: str = "refuse"
+    webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()
     """Every credential in use, so that output can be checked for leaks."""
     providers: Mapping[str, ProviderRow] = {}

@@ -19,7 +19,7 @@ from gateway.service import job_states
 from gateway.service.first_frame import MAX_PICTURE
 from gateway.service.video_links import Link
 from gateway.service.video_ports import VideoParts
-from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
+from gateway.service.video_request import FIRST_FRAME, Ask, Wish, ask_of, wanted
 from gateway.service.video_routes import choose_route, complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
@@ -27,10 +27,13 @@ from gateway.store.idempotency import IdempotencyKey, Use
 from gateway.store.jobs import Job
 from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
+from gateway.transport.ssrf import RefusedLink
 
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
 MAX_KEY = 255
+CHECK_SECONDS = 5.0
+"""How long looking at a callback_url may take."""
 
 VIDEO, THUMBNAIL = "video", "thumbnail"
 VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
@@ -40,10 +43,12 @@ class Origin(Struct, frozen=True, kw_only=True):
     """How a request came in: the route it was sent to, and what tells a repetition from a new wish.
 
     `key` is the client's Idempotency-Key; `retries` is what the official clients count in
-    `x-stainless-retry-count`, the only trace of a repeated create (they send no key).
+    `x-stainless-retry-count`, the only trace of a repeated create (they send no key). `base_url` is where the
+    client found us.
     """
 
     route: str
+    base_url: str = ""
     key: str | None = None
     retries: int = 0
 
@@ -72,9 +77,12 @@ class Videos:
         snapshot = self._parts.snapshot()
         route = choose_route(snapshot, caller, wish.ask.model)
         ask = complete(snapshot, route, caller, wish.ask)
+        await self._check_callback(ask)
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 
-    async def remix(self, caller: Caller, job: str, prompt: str, origin: Origin) -> Job:
+    async def remix(
+        self, caller: Caller, job: str, prompt: str, origin: Origin, callback_url: str | None = None
+    ) -> Job:
         """A new job that starts from a finished one, at the target that made it."""
         source = await self.get(caller, job)
         made = source.attempts[-1] if source.attempts else None
@@ -86,7 +94,7 @@ class Videos:
             )
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, inputs=(),
+            source=made.operation, link=None, inputs=(), callback_url=callback_url, base_url="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
@@ -199,7 +207,7 @@ class Videos:
             if known is None:
                 raise
             return known
-        job = self._job(caller, wish, fingerprint, lease)
+        job = self._job(caller, _told(wish, caller, origin), fingerprint, lease)
         use = None
         try:
             job = replace(job, held=held, media=await self._store(wish))
@@ -225,6 +233,17 @@ class Videos:
             if use.job == job.id:
                 await jobs.insert_job(transaction, job)
         return use
+
+    async def _check_callback(self, ask: Ask) -> None:
+        """Refuse at once what could never be delivered; the sending judges again."""
+        if ask.callback_url is None:
+            return
+        networks = self._parts.snapshot().webhook_networks
+        try:
+            await self._parts.poster.check(ask.callback_url, seconds=CHECK_SECONDS, allow_networks=networks)
+        except RefusedLink as error:
+            message = f"`callback_url` cannot be used: {error.reason}."
+            raise InvalidRequest(message, param="callback_url") from error
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
         picture = wish.picture
@@ -256,6 +275,12 @@ class Videos:
             deadline_at=now + self._parts.figures.deadline,
             due_at=now,
         )
+
+
+def _told(wish: Wish, caller: Caller, origin: Origin) -> Wish:
+    """The wish with the place where its end is to be told: the request's, else that of its key."""
+    url = wish.ask.callback_url or caller.hook.url
+    return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=origin.base_url)) if url else wish
 
 
 def _key(caller: Caller, origin: Origin) -> IdempotencyKey:

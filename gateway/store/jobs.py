@@ -14,7 +14,7 @@ from sqlalchemy import Select, case, delete, func, insert, select, update
 
 from gateway.store.engine import Transaction, is_postgres
 from gateway.store.media_rows import MediaRow, add_media, media_of
-from gateway.store.tables import attempts, jobs, media
+from gateway.store.tables import attempts, jobs, media, outbox
 from providers.types import Json
 
 
@@ -204,6 +204,7 @@ async def mark_deleted(transaction: Transaction, caller: str, job: str, now: flo
 async def purge(transaction: Transaction, job: str) -> list[str]:
     """Remove a job with everything that belongs to it; returns the names of files to remove after commit."""
     names = list((await transaction.execute(select(media.c.name).where(media.c.job == job))).scalars())
+    await transaction.execute(delete(outbox).where(outbox.c.job == job))
     await transaction.execute(delete(jobs).where(jobs.c.id == job))
     return names
 

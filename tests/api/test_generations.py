@@ -67,7 +67,7 @@ async def test_fields_are_refused_by_the_name_they_have_here(tmp_path: Path) -> 
         ({"image": "https://x.example/a.png"}, "image"),
         ({"image_url": "ftp://x.example/a.png"}, "image_url"),
         ({"model": None}, "model"),
-        ({"callback_url": "https://app.example.com/hook"}, "callback_url"),
+        ({"callback_url": "http://app.example.com/hook"}, "callback_url"),
     ]
     async with served(tmp_path, config, running=False) as s:
         async with httpx2.AsyncClient(base_url=s.url, headers=HEADERS) as http:

@@ -32,11 +32,15 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
+from gateway.transport.dial import Dialer
+from gateway.transport.post import Poster
 from providers.types import Target
 from providers.video import VIDEO, VIDEO_CANCEL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
+SECRETS = {"ann": ["whsec_" + "QW5u" * 10], "bob": ["whsec_" + "Qm9i" * 10, "whsec_" + "Qm9v" * 10]}
+"""What the webhooks of each are signed with, by the caller's id."""
 QUICK = Timeouts(connect=1.0, headers=2.0, silence=2.0)
 
 
@@ -156,6 +160,7 @@ async def rig(
     url: str = "",
     running: bool = True,
     clock: Clock = SYSTEM,
+    dialer: Dialer | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
@@ -165,7 +170,9 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        links=Links(b"pepper", clock), observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
+        figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)
