@@ -49,6 +49,8 @@ def test_nothing_else_opens_anything(job: str, variant: str, expires: str, signa
         Link(expires=expires, signature=LINK.signature),
         Link(expires=LINK.expires, signature=signature),
         Link(expires=LINK.expires),
+        Link(expires=LINK.expires, signature=f"{LINK.signature}x"),
+        Link(expires=LINK.expires, signature=(LINK.signature or "")[:-1]),
         Link(signature=LINK.signature),
         Link(),
     ):
