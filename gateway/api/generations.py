@@ -11,7 +11,6 @@ from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import generation, is_over, poll_after_ms
 from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
 from gateway.clock import SYSTEM, Clock
-from gateway.service.video_links import content_url
 from gateway.service.video_request import GENERATIONS, read
 from gateway.service.videos import Videos
 from gateway.store.jobs import Job
@@ -24,7 +23,7 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     """The route handlers; see `videos.routes`."""
 
     def shown(request: AnyRequest, job: Job) -> dict[str, Any]:
-        return generation(job, videos.link(job, content_url(str(request.base_url), job.id)))
+        return generation(job, videos.link(job, str(request.base_url)))
 
     def pause(job: Job) -> dict[str, str]:
         if is_over(job):

@@ -60,6 +60,7 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         limits=limits,
         on_store_error=draft.routing.defaults.on_store_error,
         on_unknown_price=draft.routing.defaults.on_unknown_price,
+        public_url=draft.routing.defaults.public_url or "",
         webhook_networks=draft.routing.defaults.webhook_networks,
         secrets=vault.secrets,
         providers=rows,

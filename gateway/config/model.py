@@ -229,6 +229,11 @@ class Defaults(Part):
         default="refuse",
         description="Whether a key with a dollar limit may use a target whose price is not known.",
     )
+    public_url: Url | None = Field(
+        default=None,
+        description="The address that clients reach this gateway by, as in https://ai.example.com, for the links "
+        "it gives out. Default: that of each request, which is http:// behind a proxy that ends TLS.",
+    )
     webhook_networks: list[Network] = Field(
         default=[],
         description="Networks of your own, as in 10.1.0.0/16, that webhooks may reach though they are not "

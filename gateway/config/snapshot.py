@@ -193,6 +193,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, Sequence[LimitRule]]
     on_store_error: str = "local"
     on_unknown_price: str = "refuse"
+    public_url: str = ""
     webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()
     """Every credential in use, so that output can be checked for leaks."""

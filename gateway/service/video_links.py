@@ -26,8 +26,8 @@ class Link(Struct, frozen=True, kw_only=True):
 
 
 def content_url(base_url: str, job: str) -> str:
-    """Where a job's bytes are, for clients that reach the gateway under `base_url` (which ends in a slash)."""
-    return f"{base_url}v1/video/generations/{job}/content"
+    """Where a job's bytes are, for clients that reach the gateway under `base_url`."""
+    return f"{base_url.rstrip('/')}/v1/video/generations/{job}/content"
 
 
 class Links:

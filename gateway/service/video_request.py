@@ -33,7 +33,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `link` is the address of a first frame that the provider fetches itself; `inputs` are the roles of stored
     files. A remix names the job it came from, the target that made it (`home`) and that target's operation.
     `priced` says that only targets with a known price may serve it. `callback_url` is where its end is told,
-    `base_url` where the client found this gateway (it ends in a slash); no provider sees either.
+    `base_url` where clients find this gateway; no provider sees either.
     """
 
     surface: str

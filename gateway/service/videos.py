@@ -17,7 +17,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.first_frame import MAX_PICTURE
-from gateway.service.video_links import Link
+from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import FIRST_FRAME, Ask, Wish, ask_of, wanted
 from gateway.service.video_routes import choose_route, complete
@@ -145,11 +145,12 @@ class Videos:
             raise _not_found()
         return await self._open(found, variant)
 
-    def link(self, job: Job, url: str) -> str | None:
-        """A content URL of this job, signed; None when there is nothing behind it."""
+    def link(self, job: Job, base_url: str) -> str | None:
+        """A signed URL of this job's video, for a client that found us under `base_url`; None when there is none."""
         if job.state != job_states.COMPLETED:
             return None
-        return self._parts.links.sign(url, job.id, job.expires_at)
+        public = self._parts.snapshot().public_url or base_url
+        return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
 
     async def _open(self, found: Job, variant: str) -> Content:
         _check_ready(found, self._parts.clock.now())
@@ -207,7 +208,7 @@ class Videos:
             if known is None:
                 raise
             return known
-        job = self._job(caller, _told(wish, caller, origin), fingerprint, lease)
+        job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
         use = None
         try:
             job = replace(job, held=held, media=await self._store(wish))
@@ -245,6 +246,12 @@ class Videos:
             message = f"`callback_url` cannot be used: {error.reason}."
             raise InvalidRequest(message, param="callback_url") from error
 
+    def _told(self, wish: Wish, caller: Caller, origin: Origin) -> Wish:
+        """The wish with the place where its end is to be told: the request's, else that of its key."""
+        url = wish.ask.callback_url or caller.hook.url
+        base_url = self._parts.snapshot().public_url or origin.base_url
+        return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=base_url)) if url else wish
+
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
         picture = wish.picture
         if picture is None or picture.mime is None:
@@ -275,12 +282,6 @@ class Videos:
             deadline_at=now + self._parts.figures.deadline,
             due_at=now,
         )
-
-
-def _told(wish: Wish, caller: Caller, origin: Origin) -> Wish:
-    """The wish with the place where its end is to be told: the request's, else that of its key."""
-    url = wish.ask.callback_url or caller.hook.url
-    return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=origin.base_url)) if url else wish
 
 
 def _key(caller: Caller, origin: Origin) -> IdempotencyKey:

@@ -242,6 +242,14 @@ def test_a_key_has_a_webhook_and_two_secrets_while_they_change() -> None:
     assert SECRETS["NEW"] not in repr(snapshot)
 
 
+def test_links_lead_through_the_address_that_clients_know() -> None:
+    assert (
+        compiled("defaults: {public_url: 'https://ai.example/gateway/'}").public_url
+        == "https://ai.example/gateway"
+    )
+    assert compiled("models: {}").public_url == ""
+
+
 def test_plain_http_is_for_networks_of_the_house() -> None:
     text = "defaults: {webhook_networks: [10.0.0.0/8]}\nkeys: [{name: a, key: env:K, webhook: {url: 'http://h/x'}}]"
     snapshot = compiled(text, SECRETS)

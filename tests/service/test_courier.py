@@ -62,6 +62,20 @@ async def test_the_end_of_a_video_is_told_to_library_client_and_plain_receiver_a
                 genuine(seen, wrong)
 
 
+async def test_its_link_leads_through_the_address_that_clients_know(tmp_path: Path) -> None:
+    async with Provider() as one, Receiver() as hook:
+        config = snapshot(target("one", one.url), public_url="https://ai.example/gateway", **HOME)
+        async with rig(tmp_path, config, **QUICK) as r:
+            origin = Origin(route="videos", base_url="http://inside:4000/")
+            job = await r.videos.create(ANN, wish(callback_url=hook.hook), origin)
+            await hook.until(1)
+            path = f"https://ai.example/gateway/v1/video/generations/{job.id}/content?"
+            assert hook.events[0]["video_url"].startswith(path)
+            shown = r.videos.link(await r.over(job), "http://inside:4000/")
+            assert shown is not None
+            assert shown.startswith(path)
+
+
 async def test_a_failed_video_is_told_with_its_reason(tmp_path: Path) -> None:
     async with Provider(poll=["blame"]) as one, Receiver() as hook:
         async with rig(tmp_path, snapshot(target("one", one.url), **HOME), **QUICK) as r:
