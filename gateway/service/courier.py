@@ -23,7 +23,8 @@ log = logging.getLogger("fairlead.webhooks")
 
 SECONDS = 15.0
 """How long one sending may take, from the look-up of the name to the status of the answer."""
-CONCURRENCY = 32
+CONCURRENCY = 200
+"""Sendings at a time in this process: each is a socket that mostly waits, and a few that hang must not fill it."""
 IDLE = 2.0
 """Longest sleep, in seconds, before the database is asked again."""
 _BREATH = 0.02

@@ -16,7 +16,7 @@ from gateway.store.outbox import Notice
 from tests.service.receiver import Receiver, genuine
 from tests.service.video_provider import Provider
 from tests.service.video_rig import ANN, BOB, SECRETS, Rig, rig, snapshot, target, wish
-from tests.transport.faulty import answer, close, reset, send, until_left
+from tests.transport.faulty import Peer, answer, close, reset, send, until_left
 from tests.transport.names import Names
 
 HOME: dict[str, Any] = {"webhook_networks": ("127.0.0.0/8",)}
@@ -168,13 +168,49 @@ async def test_a_receiver_that_asks_for_time_gets_it(tmp_path: Path) -> None:
             assert told[0].due_at > told[0].created_at + 599
 
 
+async def test_who_stops_lets_a_sending_finish(tmp_path: Path) -> None:
+    answered = asyncio.Event()
+
+    async def slowly(peer: Peer) -> None:
+        await answered.wait()
+        await peer.send(answer(b""))
+
+    async with Provider() as one, Receiver() as hook:
+        hook.next(slowly)
+        async with rig(tmp_path, snapshot(target("one", one.url), **HOME), **QUICK) as r:
+            await r.create(callback_url=hook.hook)
+            await hook.until(1)
+            stopping = asyncio.create_task(r.runner.stop(grace=10.0))
+            await asyncio.sleep(0)
+            assert not stopping.done()
+            answered.set()
+            await stopping
+            assert [notice.state for notice in await notices(r)] == ["delivered"]
+        assert len(hook.requests) == 1
+
+
+async def test_who_must_stop_gives_a_sending_back_for_the_next_one(tmp_path: Path) -> None:
+    async with Provider() as one, Receiver() as hook:
+        hook.next(until_left())
+        config = snapshot(target("one", one.url), **HOME)
+        async with rig(tmp_path, config, **QUICK) as r:
+            await r.create(callback_url=hook.hook)
+            await hook.until(1)
+            await r.runner.stop(grace=0.0)
+            [left] = await notices(r)
+            assert (left.state, left.tries, left.leased_until) == ("waiting", 0, 0.0)
+            async with rig(tmp_path, config, **QUICK):
+                await hook.until(2, 5.0)
+        assert len(set(hook.ids)) == 1
+
+
 async def test_slow_receivers_do_not_hold_up_the_others(tmp_path: Path) -> None:
     async with Provider() as one, Receiver() as slow, Receiver() as quick:
         slow.always(until_left())
         async with rig(tmp_path, snapshot(target("one", one.url), **HOME), **QUICK) as r:
-            for number in range(5):
+            for number in range(40):
                 await r.create(prompt=f"Slow {number}", callback_url=slow.hook)
-            await slow.until(5)
+            await slow.until(40)
             await r.create(prompt="Quick", callback_url=quick.hook)
             await quick.until(1, 5.0)
 
