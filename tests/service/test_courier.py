@@ -213,6 +213,7 @@ async def test_slow_receivers_do_not_hold_up_the_others(tmp_path: Path) -> None:
             await slow.until(40)
             await r.create(prompt="Quick", callback_url=quick.hook)
             await quick.until(1, 5.0)
+            await r.runner.stop(grace=0.0)
 
 
 async def test_two_processes_on_one_outbox_send_each_once(tmp_path: Path) -> None:
