@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,8 @@ keys = typer.Typer(help="Make, list, rotate and revoke gateway keys.", no_args_i
 cli.add_typer(keys, name="keys")
 limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
 cli.add_typer(limits, name="limits")
+webhooks = typer.Typer(help="See what became of webhooks, send them again.", no_args_is_help=True)
+cli.add_typer(webhooks, name="webhooks")
 
 Config = Annotated[
     Path | None,
@@ -110,13 +112,14 @@ def keys_create(
     organisation: Annotated[str | None, typer.Option(help="Who it belongs to.")] = None,
     project: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     user: Annotated[str | None, typer.Option(help="Who uses it.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="The URL that is told of its finished videos.")] = None,
     config: Config = None,
 ) -> None:
     """Make a key and print it, once."""
     from gateway.commands.keys import create  # noqa: PLC0415
 
     owners = {"organisation": organisation, "project": project, "user": user}
-    create(config, name, {"models": models, "limits": limits, **owners})
+    create(config, name, {"models": models, "limits": limits, "webhook": webhook, **owners})
 
 
 @keys.command("list")
@@ -155,6 +158,44 @@ def limits_unsettled(
     from gateway.commands.limits import show_unsettled  # noqa: PLC0415
 
     show_unsettled(config, older)
+
+
+@webhooks.command("list")
+def webhooks_list(
+    state: Annotated[
+        Literal["waiting", "delivered", "dead"] | None, typer.Option(help="Only those in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 50,
+    config: Config = None,
+) -> None:
+    """List webhooks: what became of each, and why."""
+    from gateway.commands.webhooks import show  # noqa: PLC0415
+
+    show(config, state, limit)
+
+
+@webhooks.command("replay")
+def webhooks_replay(
+    webhook: Annotated[str, typer.Argument(help="The webhook's id.")], config: Config = None
+) -> None:
+    """Send one again, delivered or not, under its own id."""
+    from gateway.commands.webhooks import replay  # noqa: PLC0415
+
+    replay(config, webhook)
+
+
+@webhooks.command("secret")
+def webhooks_secret(
+    key: Annotated[str, typer.Argument(help="A key's id, or its name in the routing file.")],
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a new one; the last one before it signs along.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Print what a key's webhooks are signed with."""
+    from gateway.commands.webhooks import secret  # noqa: PLC0415
+
+    secret(config, key, rotate=rotate)
 
 
 def main() -> None:

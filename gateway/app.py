@@ -40,6 +40,7 @@ from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
+from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_submit import Tools
@@ -57,6 +58,7 @@ from gateway.telemetry.recorder import Recorder, sampling_ratio
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
+from gateway.transport.post import Poster
 from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 log = logging.getLogger("fairlead.app")
@@ -83,7 +85,9 @@ class Gateway:
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
-        self._ring = KeyRing(self.live, settings.pepper.reveal().encode())
+        pepper = settings.pepper.reveal().encode()
+        self._ring = KeyRing(self.live, pepper)
+        self._links = Links(pepper)
         export, self._close_export = _exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
@@ -120,6 +124,9 @@ class Gateway:
             media=media,
             snapshot=lambda: self.live.current,
             admission=admission,
+            links=self._links,
+            poster=Poster(Dialer(None)),
+            secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )
         tools = Tools(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.config.snapshot import NANO
-from gateway.service.job_states import COMPLETED, TERMINAL
+from gateway.service.job_states import TERMINAL
 from gateway.service.video_request import ask_of
 from gateway.store.jobs import Attempt, Job
 
@@ -35,10 +35,9 @@ def video(job: Job) -> dict[str, Any]:
     }
 
 
-def generation(job: Job, base_url: str) -> dict[str, Any]:
-    """The job as `/v1/video/generations` shows it (VIDEO_WIRE 2.4); `base_url` ends in a slash."""
+def generation(job: Job, video_url: str | None) -> dict[str, Any]:
+    """The job as `/v1/video/generations` shows it (VIDEO_WIRE 2.4)."""
     ask = ask_of(job)
-    done = job.state == COMPLETED
     return {
         "id": job.id,
         "job_id": job.id,
@@ -57,7 +56,7 @@ def generation(job: Job, base_url: str) -> dict[str, Any]:
         "camera_movement": ask.camera_movement,
         "seed": ask.seed,
         "negative_prompt": ask.negative_prompt,
-        "video_url": f"{base_url}v1/video/generations/{job.id}/content" if done else None,
+        "video_url": video_url,
         "error_message": job.error["message"] if job.error else None,
         "error": job.error,
         **_extras(job),

@@ -13,8 +13,9 @@ from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
-from gateway.errors import InvalidRequest
-from gateway.service.video_request import VIDEOS, read, read_prompt
+from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.service.video_links import Link
+from gateway.service.video_request import VIDEOS, read, read_remix
 from gateway.service.videos import Origin, Videos
 from gateway.store.jobs import Job
 
@@ -42,8 +43,9 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            prompt = read_prompt(fields)
-        return reply(await videos.remix(caller, video_id, prompt, origin(request, "videos/remix")))
+            prompt, callback_url = read_remix(fields)
+        told = origin(request, "videos/remix")
+        return reply(await videos.remix(caller, video_id, prompt, told, callback_url))
 
     @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
@@ -77,9 +79,27 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
     """GET and HEAD of a job's files under a path that holds `{video_id:str}`."""
 
     @route(path, http_method=[HttpMethod.GET, HttpMethod.HEAD], summary="Download a video's content")
-    async def content(request: AnyRequest, video_id: _Id, variant: FromQuery[str] = "video") -> ASGIApp:
-        found = await videos.content(caller_of(request), video_id, variant)
+    async def content(
+        request: AnyRequest,
+        video_id: _Id,
+        variant: FromQuery[str] = "video",
+        expires: FromQuery[str | None] = None,
+        signature: FromQuery[str | None] = None,
+    ) -> ASGIApp:
+        link = Link(expires=expires, signature=signature)
+        found = await videos.linked(video_id, variant, link)
+        if found is None:
+            found = await videos.content(_caller(request, link), video_id, variant)
         return FileAnswer(found, request.headers, head=request.method == "HEAD")
+
+    def _caller(request: AnyRequest, link: Link) -> Caller:
+        try:
+            return caller_of(request)
+        except Unauthenticated as error:
+            if link.signature is None:
+                raise
+            message = "This link is not, or no longer, valid; retrieve the video again to get a new one."
+            raise Unauthenticated(message, code="invalid_link", headers=error.headers) from error
 
     return content
 
@@ -89,6 +109,7 @@ def origin(request: AnyRequest, name: str) -> Origin:
     retries = request.headers.get("x-stainless-retry-count", "")
     return Origin(
         route=name,
+        base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
         retries=int(retries) if retries.isascii() and retries.isdigit() and len(retries) < 4 else 0,
     )

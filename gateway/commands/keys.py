@@ -1,41 +1,24 @@
 """`fairlead keys`: keys of the database. A key is printed when it is made and never again."""
 
-import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import typer
 
 from gateway.clock import ulid
-from gateway.config.compile import Source, compile_config
+from gateway.commands.database import named, with_database
 from gateway.config.problems import ConfigError, ConfigProblem, unknown
 from gateway.config.settings import Settings, read
-from gateway.config.snapshot import Caller, LimitRule
-from gateway.config.vault import TrustingVault
+from gateway.config.snapshot import Caller, LimitRule, Snapshot
 from gateway.service.keys import digest, new_key
 from gateway.store import keys as rows
 from gateway.store.engine import Database
-from gateway.store.migrate import migrate
-
-T = TypeVar("T")
-
-
-def _with_database(config: Path | None, work: Callable[[Settings, Database], Awaitable[T]]) -> T:
-    settings = read(os.environ, config)
-
-    async def run() -> T:
-        database = Database(settings.database_url.reveal())
-        try:
-            await migrate(database)
-            return await work(settings, database)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())
+from gateway.transport.post import check_hook
+from gateway.transport.ssrf import RefusedLink
 
 
 def create(config: Path | None, name: str, told: dict[str, Any]) -> None:
@@ -57,21 +40,17 @@ def create(config: Path | None, name: str, told: dict[str, Any]) -> None:
             await rows.create(transaction, key)
         return key.id
 
-    identity = _with_database(config, work)
+    identity = with_database(config, work)
     sys.stdout.write(f"{text}\n")
     sys.stderr.write(f"{identity} ({name}): shown this once; keep it safe.\n")
 
 
 def _check(file: Path, told: dict[str, Any]) -> None:
     """A name that is mistyped here would give a key that can do nothing, or one without any limit."""
-    limits, models = told["limits"], told["models"] or ()
-    if not limits and not models:
+    limits, models, webhook = told["limits"], told["models"] or (), told["webhook"]
+    if not limits and not models and not webhook:
         return
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([ConfigProblem(str(file), 0, 0, "", f"cannot be read: {error}")]) from error
-    snapshot = compile_config(Source(text, str(file), os.environ, time.time()), vault=TrustingVault())
+    snapshot = named(file)
     wrong = [
         ("--model", unknown("model", model, snapshot.routes))
         for model in models
@@ -81,6 +60,7 @@ def _check(file: Path, told: dict[str, Any]) -> None:
         wrong.append(("--limits", unknown("limits", limits, snapshot.limits)))
     elif unowned := _caller(told, snapshot.limits.get(limits or "", ())).unowned():
         wrong.append((f"--{unowned}", f'limits "{limits}" count by {unowned}: say which'))
+    wrong += [("--webhook", f"cannot be used: {reason}") for reason in _unfit(webhook, snapshot)]
     if wrong:
         raise ConfigError(ConfigProblem(option, 0, 0, "", message) for option, message in wrong)
 
@@ -90,6 +70,17 @@ def _caller(told: dict[str, Any], limits: Sequence[LimitRule]) -> Caller:
     return Caller(id="", name="", limits=limits, organisation=organisation, project=project, user=user)
 
 
+def _unfit(webhook: str | None, snapshot: Snapshot) -> list[str]:
+    """What is wrong with a URL, as far as that can be said without looking its host up."""
+    networks = snapshot.webhook_networks
+    try:
+        if webhook:
+            check_hook(webhook, networks)
+    except RefusedLink as error:
+        return [error.reason]
+    return []
+
+
 def show(config: Path | None) -> None:
     """One line per key: id, state, last four characters, name."""
 
@@ -97,7 +88,7 @@ def show(config: Path | None) -> None:
         async with database.read() as transaction:
             return await rows.list_all(transaction)
 
-    for key in _with_database(config, work):
+    for key in with_database(config, work):
         state = "valid" if key.revoked_at is None else "revoked"
         sys.stdout.write(f"{key.id}  {state:7}  ...{key.last4}  {key.name}\n")
 
@@ -111,7 +102,7 @@ def rotate(config: Path | None, identity: str) -> None:
         async with database.write() as transaction:
             return await rows.rotate(transaction, identity, made, text[-4:])
 
-    _found(_with_database(config, work), identity)
+    _found(with_database(config, work), identity)
     sys.stdout.write(f"{text}\n")
 
 
@@ -122,7 +113,7 @@ def revoke(config: Path | None, identity: str) -> None:
         async with database.write() as transaction:
             return await rows.revoke(transaction, identity, time.time())
 
-    _found(_with_database(config, work), identity)
+    _found(with_database(config, work), identity)
     sys.stdout.write(f"{identity} is revoked\n")
 
 

@@ -1,5 +1,6 @@
 """Makes a frozen snapshot of a routing file, the catalogue and the environment, or says all that is wrong."""
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,9 +14,10 @@ from gateway.config.limit_rules import rules_of
 from gateway.config.load import Draft, load
 from gateway.config.problems import ConfigError, Path, unknown
 from gateway.config.routes import Routes
-from gateway.config.snapshot import Caller, KeyRow, LimitRule, ProviderRow, Route, Snapshot
+from gateway.config.snapshot import Caller, Hook, KeyRow, LimitRule, ProviderRow, Route, Snapshot
 from gateway.config.vault import MissingSecretError, Vault
 from gateway.config.vendors import SCRIPTED, provider_rows
+from providers.types import Secret
 
 Check: TypeAlias = Callable[[Path, Iterable[tuple[str | int, str]]], None]
 """Reports names of models that nobody can ask for; each comes with its place below the path."""
@@ -67,6 +69,8 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         on_store_error=draft.routing.defaults.on_store_error,
         on_unknown_price=draft.routing.defaults.on_unknown_price,
         warnings=_retiring(made.values(), source.now),
+        public_url=draft.routing.defaults.public_url or "",
+        webhook_networks=draft.routing.defaults.webhook_networks,
         secrets=vault.secrets,
         providers=rows,
         on_demand=routes.on_demand,
@@ -120,6 +124,15 @@ def _limits(draft: Draft, path: Path, written: Sequence[Limit], check: Check) ->
     return rules_of(written, lambda below, message: draft.report((*path, *below), message))
 
 
+def _signs(text: str) -> bool:
+    """Whether this is a secret of the Standard Webhooks form, long enough to be one."""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return text.startswith("whsec_") and 24 <= len(key) <= 64
+
+
 class _Keys:
     """The keys of a file. `check` reports names of models that do not exist."""
 
@@ -166,12 +179,36 @@ class _Keys:
             organisation=key.organisation,
             project=key.project,
             user=key.user,
+            hook=self._hook((*path, "webhook"), key.webhook),
         )
         unowned = caller.unowned()
         if unowned:
             why = f"count by {unowned}, and this key has none: set `{unowned}` on the key"
             self._draft.report((*path, "limits"), why)
         return caller
+
+    def _hook(self, path: Path, written: model.Webhook | None) -> Hook:
+        if written is None:
+            return Hook()
+        if (written.url or "").startswith("http://") and not self._draft.routing.defaults.webhook_networks:
+            self._draft.report(
+                (*path, "url"), "must be https://, unless `webhook_networks` names its network"
+            )
+        secrets = [
+            self._hook_secret((*path, "secrets", at), reference)
+            for at, reference in enumerate(written.secrets)
+        ]
+        return Hook(url=written.url or "", secrets=[secret for secret in secrets if secret is not None])
+
+    def _hook_secret(self, path: Path, reference: str) -> Secret | None:
+        try:
+            secret = self._vault.open(reference)
+        except MissingSecretError as error:
+            self._draft.report(path, str(error))
+            return None
+        if not _signs(secret.reveal()) and secret.reveal() != reference:  # a vault that trusts did not look
+            self._draft.report(path, "must lead to whsec_ and the base64 of 24 to 64 random bytes")
+        return secret
 
     def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
         if "*" in key.models:

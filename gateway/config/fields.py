@@ -5,6 +5,7 @@ A message here never repeats what was written where a credential may have been p
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -71,6 +72,27 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _hook_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        fine = url.scheme in ("http", "https") and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        fine = False
+    plain = value.isprintable() and " " not in value and "#" not in value and len(value) <= 2000
+    if not (fine and plain) or "@" in urlsplit(value).netloc:
+        raise ValueError("must be https://host, with a path if need be, and without a user name")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        raise ValueError(
+            f"is not a network: {value[:60]!r}; write it as in 10.1.0.0/16 or fd00::/8"
+        ) from None
+
+
 def _headers(value: Mapping[str, str]) -> Mapping[str, str]:
     for name, text in value.items():
         if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name) or not text.isprintable() or not text.isascii():
@@ -124,6 +146,8 @@ ModelName = Annotated[
 ModelOrAll = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9@_~][A-Za-z0-9._:/@+~-]{0,199})$")]
 Size = Annotated[str, AfterValidator(_size)]
 Url = Annotated[str, AfterValidator(_url)]
+HookUrl = Annotated[str, AfterValidator(_hook_url)]
+Network = Annotated[str, AfterValidator(_network)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Dollars = Annotated[float, Field(ge=0, le=10**6)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]

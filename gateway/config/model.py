@@ -14,9 +14,11 @@ from gateway.config.fields import (
     Dollars,
     Duration,
     Headers,
+    HookUrl,
     ModelName,
     ModelOrAll,
     Name,
+    Network,
     Part,
     Percent,
     SecretText,
@@ -295,9 +297,32 @@ class Defaults(Part):
         default="refuse",
         description="Whether a key with a dollar limit may use a target whose price is not known.",
     )
+    public_url: Url | None = Field(
+        default=None,
+        description="The address that clients reach this gateway by, as in https://ai.example.com, for the links "
+        "it gives out. Default: that of each request, which is http:// behind a proxy that ends TLS.",
+    )
+    webhook_networks: list[Network] = Field(
+        default=[],
+        description="Networks of your own, as in 10.1.0.0/16, that webhooks may reach though they are not "
+        "public; only there over http:// and to any port.",
+    )
 
 
 Limits = Annotated[list[Limit], Field(max_length=50)]
+
+
+class Webhook(Part):
+    """Whom to tell when a video is finished, and how that is signed."""
+
+    url: HookUrl | None = Field(
+        default=None, description="Where to, for requests that name no callback_url of their own."
+    )
+    secrets: Annotated[list[SecretText], Field(max_length=2)] = Field(
+        default=[],
+        description="What to sign with, each env:NAME or file:/path of a text whsec_...; two while receivers "
+        "change from one to the other. Default: what `fairlead webhooks secret` shows.",
+    )
 
 
 class Key(Part):
@@ -329,6 +354,7 @@ class Key(Part):
     user: str = Field(
         default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
     )
+    webhook: Webhook | None = Field(default=None, description="Whom to tell when one of its videos is over.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "Key":

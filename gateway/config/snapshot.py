@@ -184,6 +184,18 @@ class LimitRule(Struct, frozen=True, kw_only=True):
     soft: bool = False
 
 
+class Hook(Struct, frozen=True, kw_only=True):
+    """How a caller is told of finished videos. `url` is empty when only requests name one.
+
+    `secrets` are the operator's own, each of which signs. Without any they are derived from the pepper;
+    `rotation` counts how often they were renewed.
+    """
+
+    url: str = ""
+    secrets: Sequence[Secret] = ()
+    rotation: int = 0
+
+
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
 
@@ -201,6 +213,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     user: str = ""
     hard: bool = False
     soft: bool = False
+    hook: Hook = Hook()
 
     def __post_init__(self) -> None:
         """Find out once what every request asks."""
@@ -247,6 +260,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     on_unknown_price: str = "refuse"
     warnings: Sequence[str] = ()
     """What works and will not for long: targets whose provider shuts them down."""
+    public_url: str = ""
+    webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()
     """Every credential in use, so that output can be checked for leaks."""
     providers: Mapping[str, ProviderRow] = {}

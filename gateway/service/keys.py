@@ -9,10 +9,11 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.config.live import Live
-from gateway.config.snapshot import Caller, Snapshot
+from gateway.config.snapshot import Caller, Hook, Snapshot
+from gateway.service.webhooks import secrets_of
 from gateway.store.keys import StoredKey
 
 log = logging.getLogger("fairlead.keys")
@@ -40,6 +41,7 @@ class KeyRing:
         self._stored: Mapping[bytes, StoredKey] = {}
         self._seen: Snapshot | None = None
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
+        self._ids: dict[str, Caller] = {}
 
     def find(self, key: bytes) -> Caller | None:
         """The owner of this key, None when it is not one of ours."""
@@ -52,6 +54,13 @@ class KeyRing:
             return None
         known, caller = self._callers[wanted]
         return caller if hmac.compare_digest(known, wanted) else None
+
+    def hook_secrets(self, caller: str) -> Sequence[str]:
+        """What the webhooks of the caller with this id are signed with; none when there is no such caller."""
+        if self._live.current is not self._seen:
+            self._rebuild()
+        found = self._ids.get(caller)
+        return () if found is None else secrets_of(found, self._pepper)
 
     def replace_stored(self, keys: Mapping[bytes, StoredKey]) -> None:
         """Take over the valid keys of the database, by digest."""
@@ -73,6 +82,7 @@ class KeyRing:
         for row in snapshot.keys:
             callers[hmac.digest(self._pepper, row.sha256, "sha256")] = row.caller
         self._callers = {digest: (digest, caller) for digest, caller in callers.items()}
+        self._ids = {caller.id: caller for caller in callers.values()}
         self._seen = snapshot
 
 
@@ -88,4 +98,11 @@ def caller_of(key: StoredKey, snapshot: Snapshot) -> Caller:
         organisation=told.get("organisation") or "",
         project=told.get("project") or "",
         user=told.get("user") or "",
+        hook=hook_of(key),
     )
+
+
+def hook_of(key: StoredKey) -> Hook:
+    """How the owner of a stored key is told of finished videos."""
+    told = key.settings
+    return Hook(url=told.get("webhook") or "", rotation=told.get("webhook_rotation") or 0)

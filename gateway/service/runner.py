@@ -13,6 +13,9 @@ Leases of running steps are renewed. Whoever cannot renew (the process was stopp
 was away) has perhaps lost the job to somebody else: its step is cancelled, and whatever it still tried to
 write would be refused by the fence. A process that dies just leaves its leases to run out.
 
+What is to be told of a job that ended lies in the outbox from the moment it ended; the courier, which runs
+beside, sends it.
+
 A step that fails in a way nobody expected is logged and keeps its lease, so the job is looked at again when
 the lease has run out, and not in a tight loop.
 """
@@ -24,6 +27,8 @@ from contextlib import suppress
 
 from gateway.errors import Unavailable
 from gateway.service import job_states
+from gateway.service.courier import Courier
+from gateway.service.rounds import went_well
 from gateway.service.video_moves import Moves, SupersededError
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_submit import Submitting, Tools
@@ -56,6 +61,7 @@ class Runner:
             job_states.SETTLING: moves.settle,
         }
         self._parts = parts
+        self._courier = Courier(parts, tools.dice)
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
         self._over = asyncio.Event()
@@ -69,11 +75,13 @@ class Runner:
     async def run(self) -> None:
         """Work until `stop`; a database that is away is waited for."""
         self._over.clear()
-        beside = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._keep_tidy())]
+        sending = asyncio.create_task(self._courier.run())
+        beside = [sending, *map(asyncio.create_task, (self._keep_leases(), self._keep_tidy()))]
         try:
             while not self._stopping:
-                if not await _round(self._look):
+                if not await went_well(self._look):
                     await self._sleep(1.0)
+            sending.cancel()
             await asyncio.gather(*self._tasks(), return_exceptions=True)
         finally:
             self._stopping = True
@@ -98,7 +106,7 @@ class Runner:
             await self._over.wait()
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [task for _, task in self._running.values()]
+        return [*(task for _, task in self._running.values()), *self._courier.tasks]
 
     async def _look(self) -> None:
         """Claim what is due, or sleep until something is."""
@@ -135,6 +143,7 @@ class Runner:
         if held is not None and held[0] == job.fence:
             del self._running[job.id]
         self.wake()
+        self._courier.wake()
 
     async def _step(self, job: Job) -> None:
         try:
@@ -158,7 +167,7 @@ class Runner:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(self._parts.figures.renew)
-            await _round(self._renew)
+            await went_well(self._renew)
 
     async def _renew(self) -> None:
         held = {job: fence for job, (fence, _) in self._running.items()}
@@ -178,18 +187,5 @@ class Runner:
 
     async def _keep_tidy(self) -> None:
         while True:
-            await _round(lambda: sweep(self._parts))
+            await went_well(lambda: sweep(self._parts))
             await asyncio.sleep(self._parts.figures.sweep)
-
-
-async def _round(work: Callable[[], Awaitable[None]]) -> bool:
-    """One round of something that goes on for ever; what goes wrong is logged, and the next round comes."""
-    try:
-        await work()
-    except Unavailable:
-        log.warning("the database does not answer; video jobs wait")
-    except Exception:  # a bug here must not end all jobs
-        log.exception("the work on video jobs met an error")
-    else:
-        return True
-    return False

@@ -2,6 +2,7 @@
 
 from gateway.service.video_ports import Observe
 from gateway.store.jobs import Attempt, Job
+from gateway.store.outbox import DELIVERED, WAITING, Notice
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
 
@@ -27,3 +28,10 @@ class JobMetrics(Observe):
         self._metrics.count(names.VIDEO_JOBS, job.state, target)
         if job.completed_at is not None:
             self._metrics.video.at((target, job.state)).observe(job.completed_at - job.created_at)
+
+    def webhook_sent(self, notice: Notice) -> None:
+        """A webhook was delivered, failed for now, or is given up."""
+        result = "failed" if notice.state == WAITING else notice.state
+        self._metrics.count(names.WEBHOOKS, result)
+        if notice.state == DELIVERED and notice.delivered_at is not None:
+            self._metrics.webhook_lag.at(()).observe(notice.delivered_at - notice.created_at)

@@ -1,8 +1,8 @@
 """Writes down how a job moves: every move is one transaction that only the newest claim may make.
 
 What belongs together is written together: the state, the attempt that led to it, the files that came with
-it, the charge. Files and reservations outside the database follow after the commit, and are found again by
-whoever comes next if the process dies in between.
+it, the charge, the webhook that tells of the end. Files and reservations outside the database follow after
+the commit, and are found again by whoever comes next if the process dies in between.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from gateway.service import job_states
 from gateway.service.attempts import MESSAGES
 from gateway.service.job_states import Standing, follow
 from gateway.service.video_ports import VideoParts
-from gateway.store import jobs, ledger, media_rows
+from gateway.service.webhooks import notice_of
+from gateway.store import jobs, ledger, media_rows, outbox
 from gateway.store.engine import Transaction
 from gateway.store.jobs import Attempt, Job
 from gateway.store.ledger import Entry
@@ -84,6 +85,9 @@ class Moves:
             saved = await _save(transaction, ended, attempt, release=False)
             names = await media_rows.drop_media(transaction, job.id, () if failure else KEPT)
             await media_rows.add_media(transaction, job.id, ending.files)
+            told = notice_of(saved, now)
+            if told is not None:
+                await outbox.add(transaction, told)
             if saved.video_ms or saved.cost:
                 await ledger.add(transaction, [_charge(saved, now)])
         await self._media.remove(names)

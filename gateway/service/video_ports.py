@@ -1,15 +1,18 @@
 """What the video stories need from outside, and the figures they run by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
+from gateway.service.video_links import Links
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
+from gateway.store.outbox import Notice
+from gateway.transport.post import Poster
 
 
 class Admission(Protocol):
@@ -39,6 +42,13 @@ class Observe:
     def job_finished(self, job: Job) -> None:
         """A job is completed or failed, and that is in the database."""
 
+    def webhook_sent(self, notice: Notice) -> None:
+        """A webhook was sent, or could not be; this is how it stands now."""
+
+
+WEBHOOK_WAITS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 28_800.0)
+"""Eleven tries within a day."""
+
 
 class Figures(Struct, frozen=True, kw_only=True):
     """How video jobs are run. Times in seconds.
@@ -47,7 +57,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     long targets that are away are asked again (busy ones are until the deadline). `uncertain`: how long a
     doubtful submit waits before the job fails. `gone_grace`: for how long after a submit a target may not
     know its own operation yet. `poll`: the shortest pause between two polls of an operation.
-    `concurrency`: steps at a time in this process. `lease` is renewed every `renew`.
+    `concurrency`: steps at a time in this process. `lease` is renewed every `renew`. `webhook_waits`: pauses
+    after each sending of a webhook in vain.
     """
 
     deadline: float = 3600.0
@@ -61,15 +72,23 @@ class Figures(Struct, frozen=True, kw_only=True):
     renew: float = 10.0
     sweep: float = 300.0
     download_tries: int = 5
+    webhook_waits: Sequence[float] = WEBHOOK_WAITS
 
 
 class VideoParts(Struct, frozen=True, kw_only=True):
-    """What everything about video jobs stands on. `snapshot` gives the current configuration."""
+    """What everything about video jobs stands on.
+
+    `snapshot` gives the current configuration, `secrets_of` what a caller's webhooks are signed with, by the
+    caller's id: none when nobody has that id any more.
+    """
 
     database: Database
     media: MediaStore
     snapshot: Callable[[], Snapshot]
     admission: Admission
+    links: Links
+    poster: Poster
+    secrets_of: Callable[[str], Sequence[str]]
     figures: Figures = Figures()
     observe: Observe = Observe()
     clock: Clock = SYSTEM

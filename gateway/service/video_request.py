@@ -34,7 +34,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `link` is the address of a first frame that the provider fetches itself; `inputs` are the roles of stored
     files. A remix names the job it came from, the target that made it (`home`) and that target's operation.
     `priced` says that only targets with a known price may serve it, `strict` only those that need nothing
-    folded into the prompt or left out.
+    folded into the prompt or left out. `callback_url` is where its end is told,
+    `base_url` where clients find this gateway; no provider sees either.
     """
 
     surface: str
@@ -55,6 +56,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     home: str | None = None
     source: Json | None = None
     priced: bool = False
+    callback_url: str | None = None
+    base_url: str = ""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -92,18 +95,11 @@ GENERATIONS = Surface(
 )
 _TIERS: Mapping[str, str] = {"480p": "854x480", "720p": "1280x720", "1080p": "1920x1080"}
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
-_NOT_YET: Mapping[str, str] = {
-    "callback_url": "Webhooks are not offered; leave it out and poll the video instead.",
-}
 
 
 def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
     """The wish in a decoded JSON object or form. Raises InvalidRequest naming field, value and way out."""
     left = {name: value for name, value in fields.items() if value is not None}
-    for name, why in _NOT_YET.items():
-        if name in left:
-            message = f"`{name}` is not supported. {why}"
-            raise InvalidRequest(message, code="unsupported_parameter", param=name)
     _check_count(left.pop("n", 1))
     link, picture = first_frame(*_first(left, surface.picture), text=surface is not VIDEOS)
     ask = Ask(
@@ -118,6 +114,7 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
         camera_movement=_text(left, "camera_movement", 100),
         audio=_audio(left),
         strict=_strict(left),
+        callback_url=_text(left, "callback_url", MAX_TEXT),
         link=link,
         inputs=(FIRST_FRAME,) if picture else (),
     )
@@ -159,9 +156,10 @@ def field_name(surface: str, field: str) -> str:
     return own.get(field, field)
 
 
-def read_prompt(fields: Mapping[str, object]) -> str:
-    """The prompt of a remix. Raises InvalidRequest."""
-    return _prompt(dict(fields))
+def read_remix(fields: Mapping[str, object]) -> tuple[str, str | None]:
+    """Prompt and callback_url of a remix. Raises InvalidRequest."""
+    left = {name: value for name, value in fields.items() if value is not None}
+    return _prompt(left), _text(left, "callback_url", MAX_TEXT)
 
 
 def _default_model(surface: Surface) -> str:

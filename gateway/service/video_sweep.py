@@ -1,10 +1,12 @@
-"""Clears away what time has made worthless: expired content, old idempotency keys, files nobody owns."""
+"""Clears away what time has made worthless: expired content, old idempotency keys and webhooks, orphaned files."""
 
 from gateway.service.video_ports import VideoParts
-from gateway.store import idempotency, media_rows
+from gateway.store import idempotency, media_rows, outbox
 
 KEY_LIFE = 2 * 86_400.0
 """Seconds for which an idempotency key is remembered."""
+NOTICE_LIFE = 30 * 86_400.0
+"""Seconds for which a webhook that is over can be sent again."""
 ORPHAN_AGE = 3_600.0
 """A file this old without a row was written by a process that died before it could write the row."""
 
@@ -14,6 +16,7 @@ async def sweep(parts: VideoParts) -> None:
     now = parts.clock.now()
     async with parts.database.write() as transaction:
         await idempotency.forget(transaction, now - KEY_LIFE)
+        await outbox.forget(transaction, now - NOTICE_LIFE)
         expired = await media_rows.drop_expired_media(transaction, now)
     await parts.media.remove(expired)
     old = await parts.media.older_than(now - ORPHAN_AGE)

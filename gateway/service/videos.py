@@ -18,8 +18,9 @@ from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.access import allowed_route
 from gateway.service.first_frame import MAX_PICTURE
+from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
-from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
+from gateway.service.video_request import FIRST_FRAME, Ask, Wish, ask_of, wanted
 from gateway.service.video_routes import complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
@@ -27,11 +28,14 @@ from gateway.store.idempotency import IdempotencyKey, Use
 from gateway.store.jobs import Job
 from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
+from gateway.transport.ssrf import RefusedLink
 from providers.video import VIDEO_REMIX
 
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
 MAX_KEY = 255
+CHECK_SECONDS = 5.0
+"""How long looking at a callback_url may take."""
 
 VIDEO, THUMBNAIL = "video", "thumbnail"
 VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
@@ -41,10 +45,12 @@ class Origin(Struct, frozen=True, kw_only=True):
     """How a request came in: the route it was sent to, and what tells a repetition from a new wish.
 
     `key` is the client's Idempotency-Key; `retries` is what the official clients count in
-    `x-stainless-retry-count`, the only trace of a repeated create (they send no key).
+    `x-stainless-retry-count`, the only trace of a repeated create (they send no key). `base_url` is where the
+    client found us.
     """
 
     route: str
+    base_url: str = ""
     key: str | None = None
     retries: int = 0
 
@@ -73,9 +79,12 @@ class Videos:
         snapshot = self._parts.snapshot()
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
+        await self._check_callback(ask)
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 
-    async def remix(self, caller: Caller, job: str, prompt: str, origin: Origin) -> Job:
+    async def remix(
+        self, caller: Caller, job: str, prompt: str, origin: Origin, callback_url: str | None = None
+    ) -> Job:
         """A new job that starts from a finished one, at the target that made it."""
         source = await self.get(caller, job)
         made = source.attempts[-1] if source.attempts else None
@@ -90,7 +99,7 @@ class Videos:
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, inputs=(),
+            source=made.operation, link=None, inputs=(), callback_url=callback_url, base_url="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
@@ -129,11 +138,30 @@ class Videos:
         if variant not in VARIANTS:
             allowed = ", ".join(VARIANTS)
             raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
-        found = await self.get(caller, job)
+        return await self._open(await self.get(caller, job), variant)
+
+    async def linked(self, job: str, variant: str, link: Link) -> Content | None:
+        """The same for whoever holds a link, whose key is not asked for; None when the link does not open it."""
+        if not self._parts.links.opens(job, variant, link):
+            return None
+        async with self._parts.database.read() as transaction:
+            found = await jobs.get_any(transaction, job)
+        if found is None:
+            raise _not_found()
+        return await self._open(found, variant)
+
+    def link(self, job: Job, base_url: str) -> str | None:
+        """A signed URL of this job's video, for a client that found us under `base_url`; None when there is none."""
+        if job.state != job_states.COMPLETED:
+            return None
+        public = self._parts.snapshot().public_url or base_url
+        return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
+
+    async def _open(self, found: Job, variant: str) -> Content:
         _check_ready(found, self._parts.clock.now())
         row = found.file(variant)
         if row is None:
-            message = f"The video `{job}` has no {variant}."
+            message = f"The video `{found.id}` has no {variant}."
             raise NotFound(message, code="variant_unavailable", param="variant")
         try:
             return Content(job=found, row=row, file=await self._parts.media.open(row.name))
@@ -186,7 +214,7 @@ class Videos:
             if known is None:
                 raise
             return known
-        job = self._job(caller, wish, fingerprint, lease)
+        job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
         use = None
         try:
             job = replace(job, held=held, media=await self._store(wish))
@@ -212,6 +240,23 @@ class Videos:
             if use.job == job.id:
                 await jobs.insert_job(transaction, job)
         return use
+
+    async def _check_callback(self, ask: Ask) -> None:
+        """Refuse at once what could never be delivered; the sending judges again."""
+        if ask.callback_url is None:
+            return
+        networks = self._parts.snapshot().webhook_networks
+        try:
+            await self._parts.poster.check(ask.callback_url, seconds=CHECK_SECONDS, allow_networks=networks)
+        except RefusedLink as error:
+            message = f"`callback_url` cannot be used: {error.reason}."
+            raise InvalidRequest(message, param="callback_url") from error
+
+    def _told(self, wish: Wish, caller: Caller, origin: Origin) -> Wish:
+        """The wish with the place where its end is to be told: the request's, else that of its key."""
+        url = wish.ask.callback_url or caller.hook.url
+        base_url = self._parts.snapshot().public_url or origin.base_url
+        return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=base_url)) if url else wish
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
         picture = wish.picture

@@ -14,7 +14,7 @@ from sqlalchemy import Select, case, delete, func, insert, select, update
 
 from gateway.store.engine import Transaction, is_postgres
 from gateway.store.media_rows import MediaRow, add_media, media_of
-from gateway.store.tables import attempts, jobs, media
+from gateway.store.tables import attempts, jobs, media, outbox
 from providers.types import Json
 
 
@@ -123,6 +123,12 @@ async def get(transaction: Transaction, caller: str, job: str) -> Job | None:
     return found[0] if found else None
 
 
+async def get_any(transaction: Transaction, job: str) -> Job | None:
+    """Anybody's job; None when there is none or it was deleted. For whoever has shown a right to it."""
+    found = await _load(transaction, select(jobs).where(jobs.c.id == job, jobs.c.deleted_at.is_(None)))
+    return found[0] if found else None
+
+
 async def page(
     transaction: Transaction, caller: str, *, after: str | None, limit: int, newest_first: bool
 ) -> list[Job]:
@@ -200,6 +206,7 @@ async def mark_deleted(transaction: Transaction, caller: str, job: str, now: flo
 async def purge(transaction: Transaction, job: str) -> list[str]:
     """Remove a job with everything that belongs to it; returns the names of files to remove after commit."""
     names = list((await transaction.execute(select(media.c.name).where(media.c.job == job))).scalars())
+    await transaction.execute(delete(outbox).where(outbox.c.job == job))
     await transaction.execute(delete(jobs).where(jobs.c.id == job))
     return names
 

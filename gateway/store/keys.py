@@ -53,6 +53,18 @@ async def revoke(transaction: Transaction, key: str, now: float) -> bool:
     return (await transaction.execute(statement)).rowcount == 1
 
 
+async def find(transaction: Transaction, key: str) -> StoredKey | None:
+    """A valid key by its id."""
+    rows = await transaction.execute(select(keys).where(keys.c.id == key, keys.c.revoked_at.is_(None)))
+    row = rows.mappings().first()
+    return None if row is None else StoredKey(**row)
+
+
+async def change(transaction: Transaction, key: str, settings: Json) -> None:
+    """Give a key other settings."""
+    await transaction.execute(update(keys).where(keys.c.id == key).values(settings=settings))
+
+
 async def rotate(transaction: Transaction, key: str, digest: bytes, last4: str) -> bool:
     """Give a valid key a new text; the old one ends at once. False when no valid key has that id."""
     statement = update(keys).where(keys.c.id == key, keys.c.revoked_at.is_(None))

@@ -160,14 +160,18 @@ ledger = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),  # the webhook-id: the same however often it is sent
     Column("job", Text, nullable=False),
+    Column("caller", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("payload", JsonText, nullable=False),
-    Column("tries", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
-    Column("due_at", Double),
+    Column("tries", Integer, nullable=False),
+    Column("reason", Text),  # why the last try failed
+    Column("due_at", Double),  # when it must be sent next; NULL when it was delivered or given up
+    Column("leased_until", Double, nullable=False),
+    Column("fence", Integer, nullable=False),
     Column("delivered_at", Double),
     UniqueConstraint("job", "event"),
     Index("outbox_due", "due_at"),

@@ -108,6 +108,7 @@ class Metrics:
         self.video = Family(
             names.VIDEO_DURATION, "seconds", ("gateway_target_id", "result"), names.VIDEO_SECONDS
         )
+        self.webhook_lag = Family(names.WEBHOOK_LAG, "seconds", (), names.WEBHOOK_SECONDS)
         self.tallies: dict[str, Tally[tuple[str, ...]]] = {name: Tally() for name in _COUNTERS}
         self.active = 0
         self.gauges: dict[str, Callable[[], Gauge]] = {}
@@ -190,6 +191,7 @@ class Metrics:
         """Everything, as prometheus_client's own values."""
         for family in (
             self.requests, self.operations, self.first_chunks, self.tokens, self.overhead, self.video,
+            self.webhook_lag,
         ):  # fmt: skip
             yield _histogram(family)
         attempts, costs = self.tallies[names.ATTEMPTS], self.tallies[names.COST]
@@ -226,6 +228,7 @@ _COUNTERS: dict[str, Sequence[str]] = {
     names.RELOADS: ("result",),
     names.VIDEO_JOBS: ("gateway_video_state", "gateway_target_id"),
     names.VIDEO_ATTEMPTS: ("gateway_target_id", "error_type"),
+    names.WEBHOOKS: ("result",),
 }
 _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_STATE: ("gateway_target_id",),

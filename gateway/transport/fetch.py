@@ -7,7 +7,8 @@ hears of a failure never tells an internal address, nor whether anything listens
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import httpx2
 from msgspec.structs import replace
@@ -16,8 +17,8 @@ from gateway.transport.answer import Answer
 from gateway.transport.connection import Connection
 from gateway.transport.dial import Address, Dialer
 from gateway.transport.outgoing import Origin, encode
-from gateway.transport.ssrf import check_url, is_public, refused
-from providers.errors import ErrorKind, ProviderError
+from gateway.transport.ssrf import RefusedLink, check_url, is_public
+from providers.errors import ProviderError
 from providers.types import HttpRequest
 
 
@@ -42,15 +43,11 @@ class Fetcher:
         Raises INVALID_REQUEST about `param`, whatever went wrong: another provider would fare no better.
         """
         try:
-            async with asyncio.timeout(timeout):
-                request = HttpRequest(method="GET", url=url, headers={"accept": "*/*"})
-                answer = await self.open(request, allow_networks=allow_networks)
-                return await _read(answer, limit)
-        except TimeoutError as error:
-            failure = refused(f"it took longer than {timeout:g} seconds")
-            failure.param = param
-            raise failure from error
-        except ProviderError as error:
+            async with bounded(timeout):
+                origin = check_url(url, allow_networks=allow_networks)
+                addresses = await public_addresses(self._dialer, origin, allow_networks)
+                return await self._get(url, origin, addresses, limit)
+        except RefusedLink as error:
             error.param = param
             raise
 
@@ -60,48 +57,79 @@ class Fetcher:
         Takes as long as it takes. Raises INVALID_REQUEST as `fetch` does.
         """
         origin = check_url(request.url, allow_networks=allow_networks)
-        addresses = await self._public_addresses(origin, allow_networks)
-        plain = str(httpx2.URL(request.url).copy_with(host=origin.host))
-        _, head = encode(replace(request, url=plain))
-        try:
-            connection = await self._dialer.open(origin, addresses, Connection.abort)
-            return await connection.ask(head, b"", math.inf, math.inf)
-        except OSError as error:
-            raise refused("its host did not answer") from error
-        except ProviderError as error:
-            raise _broken(error) from error
+        addresses = await public_addresses(self._dialer, origin, allow_networks)
+        return await ask(self._dialer, origin, addresses, request)
 
-    async def _public_addresses(self, origin: Origin, allow_networks: Sequence[str]) -> Sequence[Address]:
-        try:
-            addresses = await self._dialer.resolve(origin)
-        except (OSError, UnicodeError):
-            addresses = []
-        if not addresses or not all(is_public(address[0], allow_networks) for _, address in addresses):
-            raise refused("its host does not lead to the public internet")
-        return addresses
+    async def _get(
+        self, url: str, origin: Origin, addresses: Sequence[Address], limit: int
+    ) -> tuple[str, bytes]:
+        request = HttpRequest(method="GET", url=url, headers={"accept": "*/*"})
+        async with asked(self._dialer, origin, addresses, request) as answer:
+            _accept(answer.status)
+            return answer.headers.get("content-type", ""), await _body(answer, limit)
 
 
-async def _read(answer: Answer, limit: int) -> tuple[str, bytes]:
+@asynccontextmanager
+async def bounded(seconds: float) -> AsyncIterator[None]:
+    """All of it within so many seconds. Raises RefusedLink."""
     try:
-        _accept(answer.status)
-        return answer.headers.get("content-type", ""), await _body(answer, limit)
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise RefusedLink(f"it took longer than {seconds:g} seconds") from error
+
+
+async def public_addresses(
+    dialer: Dialer, origin: Origin, allow_networks: Sequence[str]
+) -> Sequence[Address]:
+    """Every address of a stranger's host. Raises RefusedLink if one is not public, the same as for a host unknown."""
+    try:
+        addresses = await dialer.resolve(origin)
+    except (OSError, UnicodeError):
+        addresses = []
+    if not addresses or not all(is_public(address[0], allow_networks) for _, address in addresses):
+        raise RefusedLink("its host does not lead to the public internet")
+    return addresses
+
+
+async def ask(dialer: Dialer, origin: Origin, addresses: Sequence[Address], request: HttpRequest) -> Answer:
+    """The answer to a request, from one of these addresses; the caller closes it. Raises RefusedLink."""
+    plain = str(httpx2.URL(request.url).copy_with(host=origin.host))
+    try:
+        _, head = encode(replace(request, url=plain))
+        connection = await dialer.open(origin, addresses, Connection.abort)
+        return await connection.ask(head, request.body, math.inf, math.inf)
+    except OSError as error:
+        raise RefusedLink("its host did not answer") from error
+    except ProviderError as error:
+        raise _broken(error) from error
+
+
+@asynccontextmanager
+async def asked(
+    dialer: Dialer, origin: Origin, addresses: Sequence[Address], request: HttpRequest
+) -> AsyncIterator[Answer]:
+    """As `ask`; the answer is closed at the end. Raises RefusedLink, for what goes wrong with its body, too."""
+    answer = await ask(dialer, origin, addresses, request)
+    try:
+        yield answer
     except ProviderError as error:
         raise _broken(error) from error
     finally:
         answer.close()
 
 
-def _broken(error: ProviderError) -> ProviderError:
-    if error.kind is ErrorKind.INVALID_REQUEST:
+def _broken(error: ProviderError) -> RefusedLink:
+    if isinstance(error, RefusedLink):
         return error
-    return refused("its host broke off or did not answer in HTTP")
+    return RefusedLink("its host broke off or did not answer in HTTP")
 
 
 def _accept(status: int) -> None:
     if 300 <= status < 400:
-        raise refused("it leads on to another link, and such links are not followed")
+        raise RefusedLink("it leads on to another link, and such links are not followed")
     if status != 200:
-        raise refused(f"its host answered with status {status}")
+        raise RefusedLink(f"its host answered with status {status}")
 
 
 async def _body(answer: Answer, limit: int) -> bytes:
@@ -109,7 +137,7 @@ async def _body(answer: Answer, limit: int) -> bytes:
     async for piece in answer:
         size += len(piece)
         if size > limit:
-            raise refused(f"it is larger than {limit} bytes")
+            raise RefusedLink(f"it is larger than {limit} bytes")
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -56,14 +56,31 @@ _NUMERIC = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
-def is_public(address: str, allow_networks: Sequence[str] = ()) -> bool:
-    """Whether a numeric address is of the public internet, or in one of the networks allowed all the same."""
+class RefusedLink(ProviderError):
+    """A link that is not followed, and why: the end of a sentence that begins with the link."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorKind.INVALID_REQUEST, f"The link cannot be fetched: {reason}.", sent=False)
+        self.reason = reason
+
+
+def is_within(address: str, networks: Sequence[str]) -> bool:
+    """Whether a numeric address lies in one of these networks."""
     try:
         parsed = _unpacked(ip_address(address))
     except ValueError:
         return False
-    if any(parsed in ip_network(network) for network in allow_networks):
+    return any(parsed in ip_network(network) for network in networks)
+
+
+def is_public(address: str, allow_networks: Sequence[str] = ()) -> bool:
+    """Whether a numeric address is of the public internet, or in one of the networks allowed all the same."""
+    if is_within(address, allow_networks):
         return True
+    try:
+        parsed = _unpacked(ip_address(address))
+    except ValueError:
+        return False
     return parsed.is_global and not any(parsed in network for network in _SPECIAL)
 
 
@@ -76,23 +93,18 @@ def check_url(
     """
     match = _PLAIN.fullmatch(url)
     if match is None or _UNPRINTABLE.search(url):
-        raise refused("it must be a plain https:// URL without a user name, spaces or backslashes")
+        raise RefusedLink("it must be a plain https:// URL without a user name, spaces or backslashes")
     if match[1].lower() != "https" and not allow_http:
-        raise refused("it must begin with https://")
+        raise RefusedLink("it must begin with https://")
     try:
         parsed = httpx2.URL(url)
         host = parsed.raw_host.decode("ascii")
     except (httpx2.InvalidURL, UnicodeError) as error:
-        raise refused("its host is not valid") from error
+        raise RefusedLink("its host is not valid") from error
     port = DEFAULT_PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if port not in ports:
-        raise refused(f"port {port} is not one of {', '.join(map(str, sorted(ports)))}")
+        raise RefusedLink(f"port {port} is not one of {', '.join(map(str, sorted(ports)))}")
     return Origin(parsed.scheme, _judged(host, allow_networks), port)
-
-
-def refused(reason: str) -> ProviderError:
-    """The error for a link that is not fetched."""
-    return ProviderError(ErrorKind.INVALID_REQUEST, f"The link cannot be fetched: {reason}.", sent=False)
 
 
 def _judged(host: str, allow_networks: Sequence[str]) -> str:
@@ -100,14 +112,14 @@ def _judged(host: str, allow_networks: Sequence[str]) -> str:
     host = host.removesuffix(".")
     if ":" not in host and _NUMERIC.fullmatch(host.rpartition(".")[2]) is None:
         if len(host) > 253 or not all(map(_LABEL.fullmatch, host.split("."))):
-            raise refused("its host is not a valid name")
+            raise RefusedLink("its host is not a valid name")
         return host
     try:
         address = str(ip_address(host))
     except ValueError as error:  # 127.1, 2130706433, 0x7f.1, 0177.0.0.1: a number that readers disagree about
-        raise refused("its host is a number but not a plain address") from error
+        raise RefusedLink("its host is a number but not a plain address") from error
     if not is_public(address, allow_networks):
-        raise refused("its host is not on the public internet")
+        raise RefusedLink("its host is not on the public internet")
     return address
 
 

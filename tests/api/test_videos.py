@@ -150,7 +150,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"audio": "loud"}, "audio", "invalid_value"),
     ({"on_unsupported": "explode"}, "on_unsupported", "invalid_value"),
     ({"model": "sora-9"}, "model", "model_not_found"),
-    ({"callback_url": "https://x.example"}, "callback_url", "unsupported_parameter"),
+    ({"callback_url": "https://127.0.0.1/"}, "callback_url", "invalid_value"),
     ({"input_reference": "https://x.example/a.png"}, "input_reference", "invalid_type"),
     ({"input_reference": {"file_id": "file_1"}}, "input_reference.file_id", "unsupported_parameter"),
     ({"input_reference": {"image_url": "http://x.example"}}, "input_reference.image_url", "invalid_value"),

@@ -270,6 +270,44 @@ def test_keys_that_contradict_each_other_are_refused(keys: str, expected: str) -
     assert problems(f"keys: [{keys}]", {"A": "a", "B": "b"}) == [expected]
 
 
+SECRETS = {"NEW": "whsec_" + "QUFB" * 8, "OLD": "whsec_" + "QkJC" * 21, "K": "k"}
+
+
+def test_a_key_has_a_webhook_and_two_secrets_while_they_change() -> None:
+    text = "keys: [{name: a, key: env:K, webhook: {url: 'https://h.example/x/?y=1', secrets: [env:NEW, env:OLD]}}]"
+    snapshot = compiled(text, SECRETS)
+    [row] = snapshot.keys
+    assert row.caller.hook.url == "https://h.example/x/?y=1"
+    assert [one.reveal() for one in row.caller.hook.secrets] == [SECRETS["NEW"], SECRETS["OLD"]]
+    assert set(row.caller.hook.secrets) <= set(snapshot.secrets)
+    assert SECRETS["NEW"] not in repr(snapshot)
+
+
+def test_links_lead_through_the_address_that_clients_know() -> None:
+    assert (
+        compiled("defaults: {public_url: 'https://ai.example/gateway/'}").public_url
+        == "https://ai.example/gateway"
+    )
+    assert compiled("models: {}").public_url == ""
+
+
+def test_plain_http_is_for_networks_of_the_house() -> None:
+    text = "defaults: {webhook_networks: [10.0.0.0/8]}\nkeys: [{name: a, key: env:K, webhook: {url: 'http://h/x'}}]"
+    snapshot = compiled(text, SECRETS)
+    assert snapshot.webhook_networks == ["10.0.0.0/8"]
+    assert snapshot.keys[0].caller.hook.url == "http://h/x"
+
+
+@pytest.mark.parametrize(
+    "secret", ["whsec_", "whsec_QUFB", "whsec_" + "QUFB" * 22, "QUFB" * 8, "whsec_" + "?" * 40]
+)
+def test_a_weak_secret_signs_nothing(secret: str) -> None:
+    text = "keys: [{name: a, key: env:K, webhook: {secrets: [env:S]}}]"
+    [problem] = problems(text, {"K": "k", "S": secret})
+    assert "must lead to whsec_ and the base64 of 24 to 64 random bytes" in problem
+    assert "QUFB" not in problem
+
+
 def test_every_vendor_of_the_release_can_be_configured_or_found() -> None:
     vendors = catalogue().vendors
     environment = {name: "k" for vendor in vendors.values() for name in vendor.key}

@@ -132,7 +132,10 @@ class Stage:
 
 
 def routing(studio: str, keys: Iterable[str]) -> str:
-    """A routing file: `sora-2` is made at once, `narrow` takes little, `waiting` never begins, `broken` fails."""
+    """A routing file: `sora-2` is made at once, `narrow` takes little, `waiting` never begins, `broken` fails.
+
+    Webhooks may go to 127.0.0.2, beside the public internet.
+    """
     price = {"price": {"per_second": PRICE}}
     testcard = {"provider": "studio", "model": "testcard", **price}
     models = {
@@ -147,6 +150,7 @@ def routing(studio: str, keys: Iterable[str]) -> str:
                 "studio": {"dialect": "openai", "kind": "video", "base_url": studio},
                 "nowhere": {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:9/v1"},
             },
+            "defaults": {"webhook_networks": ["127.0.0.2/32"]},
             "models": {name: {"kind": "video", "targets": targets} for name, targets in models.items()},
             "keys": [{"name": name.lower(), "key": f"env:{name}"} for name in keys],
         }

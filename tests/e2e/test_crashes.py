@@ -12,6 +12,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.e2e.hooks import listening
 from tests.e2e.processes import SKIP_LEASES, until
 from tests.e2e.stage import Guest, Stage
 
@@ -92,6 +93,28 @@ def test_a_gateway_that_is_told_to_stop_gives_its_jobs_back_to_whoever_comes_nex
     crew.gateway.start()
     until(lambda: ended(crew, owner), seconds=15)
     check_books(crew, owner, videos)
+
+
+def test_a_gateway_that_dies_before_it_knows_that_a_webhook_was_heard_tells_it_again(
+    crew: Stage, owner: Guest
+) -> None:
+    with listening() as hooks:
+        hooks.silent.set()
+        video = owner.openai.videos.create(
+            prompt=crew.prompt(), extra_body={"callback_url": hooks.url}, **SMALL
+        )
+        until(lambda: hooks.about(video.id))
+        crew.gateway.kill9()
+        assert crew.gateway.sql("select state from jobs where id = ?", video.id) == [("completed",)]
+        assert crew.gateway.sql("select tries from outbox where job = ?", video.id) == [(0,)]
+        hooks.silent.clear()
+        crew.gateway.sql(SKIP_LEASES)
+        crew.gateway.sql("update outbox set leased_until = 0")
+        crew.gateway.start()
+        sent = "select id from outbox where job = ? and delivered_at is not null"
+        [(identity,)] = until(lambda: crew.gateway.sql(sent, video.id))
+        assert {headers["webhook-id"] for headers, _ in hooks.about(video.id)} == {identity}
+        assert len(hooks.about(video.id)) == 2
 
 
 def test_a_worker_that_is_away_is_waited_for(crew: Stage, owner: Guest) -> None:

@@ -1,5 +1,6 @@
 """`/v1/video/generations`, the older form: every parameter of it, and the same videos as on `/v1/videos`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -60,13 +61,44 @@ def test_a_generation_says_where_to_look_and_how_long_to_wait(stage: Stage, gues
 def test_the_video_is_where_its_url_says(stage: Stage, guest: Guest) -> None:
     done = finished(guest, created(guest, {**SMALL, "prompt": stage.prompt()})["id"])
     assert done["video_url"].startswith(f"{guest.url}{PATH}/")
-    bearer = {"authorization": f"Bearer {guest.key}"}
-    fetched = httpx2.get(done["video_url"], headers=bearer)
+    fetched = httpx2.get(done["video_url"])
     assert (fetched.status_code, fetched.headers["content-type"]) == (200, "video/mp4")
     assert fetched.content[4:8] == b"ftyp"
-    part = httpx2.get(done["video_url"], headers={**bearer, "range": "bytes=4-7"})
+    part = httpx2.get(done["video_url"], headers={"range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
-    assert httpx2.get(done["video_url"]).status_code == 401
+    assert httpx2.head(done["video_url"]).headers["content-length"] == str(len(fetched.content))
+
+
+def test_a_video_url_opens_one_file_for_whoever_holds_it_and_nothing_else(
+    stage: Stage, guest: Guest, guests: Callable[[], Guest]
+) -> None:
+    done, other = (
+        finished(guest, created(guest, {**SMALL, "prompt": stage.prompt()})["id"]) for _ in range(2)
+    )
+    plain, _, query = done["video_url"].partition("?")
+    signature = query.rpartition("=")[2]
+    assert guests().http.get(done["video_url"]).status_code == 200
+    wrong = [
+        f"{other['video_url'].partition('?')[0]}?{query}",
+        f"{done['video_url']}&variant=thumbnail",
+        done["video_url"].replace("expires=", "expires=1"),
+        f"{plain}?signature={signature}",
+        f"{plain}?expires=soon&signature={signature}",
+        f"{plain}?{query[:-1]}",
+        f"{plain}?{query}%C3%A9",
+        f"{plain}/../{query}",
+        f"{guest.url}{PATH}/{done['id']}?{query}",
+    ]
+    for url in wrong:
+        assert httpx2.get(url).status_code in (401, 404), url
+    told = httpx2.get(wrong[0]).json()["error"]
+    assert (told["code"], "retrieve the video again" in told["message"]) == ("invalid_link", True)
+    assert guest.http.get(wrong[0]).status_code == 200, "the owner's key opens it all the same"
+    assert guests().http.get(wrong[0]).status_code == 404, "a stranger's does not"
+    assert httpx2.get(plain).json()["error"]["code"] == "invalid_api_key"
+    assert guest.http.delete(f"/v1/videos/{done['id']}").status_code == 200
+    assert httpx2.get(done["video_url"]).status_code == 404
+    assert signature not in stage.gateway.said()
 
 
 def test_a_video_is_the_same_one_on_both_surfaces(stage: Stage, guest: Guest) -> None:
@@ -149,7 +181,8 @@ REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
     ({"n": 2}, "n", "2", "send 1"),
     ({"image_url": "ftp://pictures.example/a.png"}, "image_url", "", "https://"),
     ({"image_url": "https://pictures.example/a.png"}, "image", "first_frame", "text only"),
-    ({"callback_url": "https://hooks.example/x"}, "callback_url", "", "poll"),
+    ({"callback_url": "http://93.184.215.14/x"}, "callback_url", "", "https://"),
+    ({"callback_url": "https://10.0.0.7/x"}, "callback_url", "", "public internet"),
     ({"style_preset": "x" * 101}, "style_preset", "101", "100"),
     ({"camera_movement": "x" * 101}, "camera_movement", "101", "100"),
     ({"negative_prompt": "x" * 2001}, "negative_prompt", "2001", "2000"),

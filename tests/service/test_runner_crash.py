@@ -1,6 +1,7 @@
 """A runner that is killed again and again loses no job, submits none twice, and charges none twice."""
 
 import asyncio
+import json
 import os
 import random
 import sys
@@ -8,11 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from gateway.errors import Unavailable
 from tests.servers import PostgresServer, postgres_server, running  # noqa: F401
+from tests.service.receiver import OK, Receiver
 from tests.service.video_provider import Provider
-from tests.service.video_rig import ANN, Rig, rig, snapshot, target
+from tests.service.video_rig import ANN, SECRETS, Rig, rig, snapshot, target
+from tests.transport.faulty import Hangup, Peer
 
 JOBS = 15
 KILLS = 5
@@ -97,6 +101,49 @@ async def test_a_doubtful_submit_is_parked_and_never_made_again_at_any_other_pro
             ends = await survive(r, one, [url, str(tmp_path), one.url, "blind"])
     assert set(ends) <= {"completed", "submit_uncertain"}
     assert ends["submit_uncertain"] >= 1
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+async def test_whatever_ended_is_told_however_often_whoever_tells_it_is_killed(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/jobs.db"
+    if engine == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        url = server.create_database()
+    async with Provider(polls=1, deduplicates=True) as one, Receiver() as hook:
+        config = snapshot(target("one", one.url, repeats=True), webhook_networks=("127.0.0.0/8",))
+        async with rig(tmp_path, config, url=url, running=False) as r:
+            jobs = [await r.create(prompt=f"Kite {number}", callback_url=hook.hook) for number in range(JOBS)]
+            victim = Victim([url, str(tmp_path), one.url, "repeats"])
+            told_of: set[str] = set()
+
+            async def die(_peer: Peer) -> None:
+                """Between the commit of the end and the answer that it was heard."""
+                states = {row.id: row.state for row in await r.rows("select id, state from jobs")}
+                told_of.add(states[hook.events[-1]["job_id"]])
+                victim.watch("told")
+                raise Hangup
+
+            hook.always(die)
+            living = asyncio.create_task(victim.live())
+            try:
+                async with asyncio.timeout(40):
+                    while victim.kills < KILLS:
+                        await asyncio.sleep(0.01)
+                    hook.always(OK)
+                    while len(await r.rows("select id from outbox where delivered_at is not null")) < JOBS:
+                        await asyncio.sleep(0.02)
+            finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
+            rows = await r.rows("select id, job from outbox")
+    assert sorted(row.job for row in rows) == sorted(job.id for job in jobs)
+    assert {(event["job_id"], event["id"]) for event in hook.events} == {(row.job, row.id) for row in rows}
+    assert told_of == {"completed"}
+    for seen in hook.requests:
+        assert seen.headers["webhook-id"] == json.loads(seen.body)["id"]
+        Webhook(SECRETS["ann"][0]).verify(seen.body, dict(seen.headers))
 
 
 async def test_a_database_that_is_killed_costs_only_time(tmp_path: Path) -> None:

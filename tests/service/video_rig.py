@@ -24,6 +24,7 @@ from gateway.config.snapshot import (
 )
 from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
+from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
 from gateway.service.video_request import VIDEOS, Wish, read
 from gateway.service.video_submit import Tools
@@ -35,11 +36,14 @@ from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
+from gateway.transport.post import Poster
 from providers.types import Target, VideoLimits
 from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
+SECRETS = {"ann": ["whsec_" + "QW5u" * 10], "bob": ["whsec_" + "Qm9i" * 10, "whsec_" + "Qm9v" * 10]}
+"""What the webhooks of each are signed with, by the caller's id."""
 QUICK = Timeouts(connect=1.0, headers=2.0, silence=2.0)
 
 
@@ -183,6 +187,7 @@ async def rig(
     running: bool = True,
     clock: Clock = SYSTEM,
     fetcher: Fetcher | None = None,
+    dialer: Dialer | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
@@ -192,7 +197,9 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        observe=notes, figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
+        figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
     upstream = Upstream()
     tools = tools_of(upstream, parts)
