@@ -100,6 +100,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     `audio` is never, always, or switch.
     `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
     camera_movement. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
+    `operations` are what it can be asked for, of generate, remix, edit and extend.
     `idempotent_submit`: a submit that is repeated with the same token makes one video.
     `wire` holds what only the dialect reads.
     """
@@ -118,6 +119,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     fields: Sequence[str] | None = None
     max_prompt: int | None = None
     retires_at: float | None = None
+    operations: Sequence[str] = ("generate",)
     idempotent_submit: bool = False
     wire: Json = {}
 

@@ -96,6 +96,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: Sequence[Literal["seed", "negative_prompt", "style_preset", "camera_movement"]] | None = None
     max_prompt: int | None = None
     retires_at: str | None = None
+    operations: Sequence[Literal["generate", "remix", "edit", "extend"]] = ("generate",)
     idempotent_submit: bool = False
     wire: Json = {}
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Report: TypeAlias = Callable[[Path, str], None]
 """Takes what is wrong, and where below the model."""
 
-_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "input_names")
+_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "operations", "input_names")
 """What a target in the file may say of a video model itself."""
 
 _NAMELESS = frozenset(("fal", "replicate"))

@@ -105,6 +105,21 @@ def dearest(targets: Iterable[RouteTarget], wanted: Wanted) -> int | None:
     return max(known) if known and len(known) == len(costs) else None
 
 
+def alive(limits: VideoLimits, now: float) -> bool:
+    """Whether the model will still be there when a job that begins at Unix time `now` is done."""
+    return limits.retires_at is None or now < limits.retires_at - LAST_DAY
+
+
+def sizes(limits: VideoLimits, inputs: Sequence[str] = ()) -> list[str] | None:
+    """The sizes on offer for a video from these inputs, ratios as their pixels; None when any goes."""
+    if limits.sizes is not None:
+        return list(limits.sizes)
+    offered = ratios(limits, inputs)
+    if offered is None:
+        return None
+    return list(dict.fromkeys(pixels(ratio, at) for at, words in offered.items() for ratio in words))
+
+
 def mismatch(route: Route, wanted: Wanted) -> Mismatch:
     """Why `eligible` is empty: the field that no target takes, else the fields that exclude each other."""
     limits = [target.target.video for target in route.targets]
@@ -184,7 +199,7 @@ def _fits_fields(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_life(limits: VideoLimits, wanted: Wanted) -> bool:
-    return limits.retires_at is None or wanted.now < limits.retires_at - LAST_DAY
+    return alive(limits, wanted.now)
 
 
 _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
@@ -219,12 +234,8 @@ def _fields(wanted: Wanted) -> list[str]:
 
 
 def _sizes(limits: VideoLimits) -> list[str]:
-    """The sizes on offer; those of ratios as what they come to in pixels."""
-    if limits.sizes is not None or limits.ratios is None:
-        return list(limits.sizes or ())
-    shapes = (limits.ratios, limits.image_ratios or {})
-    named = [pixels(ratio, at) for each in shapes for at, words in each.items() for ratio in words]
-    return list(dict.fromkeys(named))
+    """The sizes on offer from words or a picture; empty when any goes."""
+    return list(dict.fromkeys([*(sizes(limits) or ()), *(sizes(limits, ["first_frame"]) or ())]))
 
 
 def _shortest(limits: VideoLimits) -> float:

@@ -26,7 +26,6 @@ from gateway.store.idempotency import IdempotencyKey, Use
 from gateway.store.jobs import Job
 from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
-from providers.video import VIDEO_REMIX
 
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
@@ -84,7 +83,7 @@ class Videos:
                 code="video_not_ready",
                 retry=False,
             )
-        if made.dialect not in VIDEO_REMIX:
+        if not self._remixes(source.model, made.target):
             message = f"`{made.provider}` made the video `{job}` and cannot remix; create a new one instead."
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
@@ -92,6 +91,12 @@ class Videos:
             source=made.operation, link=None, inputs=(),
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
+
+    def _remixes(self, model: str, target: str) -> bool:
+        """Whether a target can make variations; one that is not configured any more is found out later."""
+        route = self._parts.snapshot().resolve(model, "video")
+        made = next((one for one in route.targets if one.id == target), None) if route else None
+        return made is None or "remix" in made.target.video.operations
 
     async def get(self, caller: Caller, job: str) -> Job:
         """One of the caller's jobs. Raises NotFound."""

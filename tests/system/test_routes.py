@@ -20,6 +20,7 @@ POLICY: Mapping[str, str] = {
     "POST /v1/embeddings": KEYED,
     "GET /v1/models": KEYED,
     "GET /v1/models/{model:path}": KEYED,
+    "GET /v1/videos/models": KEYED,
     "POST /v1/videos": KEYED,
     "GET /v1/videos": KEYED,
     "GET /v1/videos/{video_id:str}": KEYED,
@@ -48,10 +49,9 @@ POLICY: Mapping[str, str] = {
 
 def served(gateway: Running) -> set[str]:
     """Method and path of everything the app serves, as it was put together, shown in its description or not."""
-    behind_the_guard = getclosurevars(gateway.gateway.asgi).nonlocals["app"]
-    parts: Mapping[str, Any] = getclosurevars(behind_the_guard).nonlocals
-    ordinary: Litestar = parts["app"]
-    found = {f"POST {path}" for path in parts["direct"]}
+    edge: Any = gateway.gateway.asgi
+    ordinary: Litestar = getclosurevars(edge._ordinary).nonlocals["app"]
+    found = {f"POST {path}" for path in edge._direct}
     for route in ordinary.routes:
         found |= {f"{method} {route.path}" for method in route.methods if method != "OPTIONS"}
     return found
