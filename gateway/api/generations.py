@@ -34,11 +34,11 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         async with fields_of(request) as fields:
             job = await videos.create(caller, read(GENERATIONS, fields), origin(request, "generations"))
         headers = {"location": f"{PATH}/{job.id}", **pause(job)}
-        return Response(generation(job, str(request.base_url)), status_code=202, headers=headers)
+        return Response(generation(job, str(request.base_url), clock.now()), status_code=202, headers=headers)
 
     @get(PATH + "/{video_id:str}", summary="Retrieve a video (older form)")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
         job = await videos.get(caller_of(request), video_id)
-        return Response(generation(job, str(request.base_url)), headers=pause(job))
+        return Response(generation(job, str(request.base_url), clock.now()), headers=pause(job))
 
     return (create, retrieve, content_route(PATH + "/{video_id:str}/content", videos, caller_of))

@@ -29,8 +29,9 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     """The route handlers. A literal path wins over `{video_id}`, so `edits` and its like never reach it."""
 
     def reply(job: Job) -> Response[Mapping[str, Any]]:
-        headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, clock.now()))}
-        return Response(video(job), status_code=200, headers=headers)
+        now = clock.now()
+        headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, now))}
+        return Response(video(job, now), status_code=200, headers=headers)
 
     @post("/v1/videos", summary="Create a video", status_code=200, request_max_body_size=MAX_BODY)
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
@@ -50,10 +51,10 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         return reply(await videos.get(caller_of(request), video_id))
 
     content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
-    return (create, remix, retrieve, content, *_library(videos, caller_of), *_unsupported(caller_of))
+    return (create, remix, retrieve, content, *_library(videos, caller_of, clock), *_unsupported(caller_of))
 
 
-def _library(videos: Videos, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
+def _library(videos: Videos, caller_of: CallerOf, clock: Clock) -> Sequence[HTTPRouteHandler]:
     @get("/v1/videos", summary="List your videos")
     async def list_videos(
         request: AnyRequest,
@@ -63,7 +64,7 @@ def _library(videos: Videos, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
     ) -> dict[str, Any]:
         caller = caller_of(request)
         found, more = await videos.page(caller, after=after, limit=limit, newest_first=order == "desc")
-        return page(found, more=more)
+        return page(found, clock.now(), more=more)
 
     @delete("/v1/videos/{video_id:str}", summary="Delete a video, or cancel it", status_code=200)
     async def remove(request: AnyRequest, video_id: _Id) -> dict[str, Any]:
