@@ -95,7 +95,8 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     `seconds` are the durations offered. `sizes` are the exact `WIDTHxHEIGHT` offered; `ratios` the shapes
     offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
     "1280:720". `image_ratios` replaces them for a video that starts from a picture.
-    `inputs` are the roles of pictures and clips it can start from, `needs` those it cannot do without;
+    `inputs` are the roles of pictures and clips it can start from, `max_inputs` how many at once, `needs` those
+    it cannot do without;
     `links` says whether it follows a link to them itself, `uploads` whether it takes their bytes.
     `audio` is never, always, or switch.
     `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
@@ -112,6 +113,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None
+    max_inputs: int | None = None
     needs: Sequence[str] = ()
     links: bool = True
     uploads: bool = True

@@ -17,8 +17,8 @@ from litestar.datastructures import FormMultiDict, UploadFile
 from litestar.exceptions import ClientException
 
 from gateway.errors import InvalidRequest, TooLarge
-from gateway.service.first_frame import MAX_PICTURE, Upload
 from gateway.service.sniff import HEAD, media_type
+from gateway.service.video_inputs import MAX_PICTURE, Upload
 
 MAX_BODY = MAX_PICTURE + 1024 * 1024
 """Bytes of a whole request: one picture and the rest of the form."""

@@ -73,6 +73,7 @@ def _target(target: RouteTarget) -> dict[str, Any]:
         "sizes": sizes(limits),
         "sizes_from_picture": sizes(limits, ["first_frame"]),
         "inputs": _listed(limits.inputs),
+        "max_inputs": limits.max_inputs,
         "needs": list(limits.needs),
         "links": limits.links,
         "uploads": limits.uploads,

@@ -89,6 +89,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None
+    max_inputs: int | None = None
     needs: Sequence[str] = ()
     links: bool = True
     uploads: bool = True

@@ -175,6 +175,8 @@ def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
 
 def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
     given = set(wanted.inputs)
+    if limits.max_inputs is not None and len(wanted.inputs) > limits.max_inputs:
+        return False
     return (limits.inputs is None or given <= set(limits.inputs)) and given >= set(limits.needs)
 
 
@@ -259,8 +261,11 @@ def _allowed_sizes(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or ("any size",)))
 
 
-def _allowed_inputs(limits: Iterable[VideoLimits]) -> str:
-    return ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
+def _allowed_inputs(limits: Sequence[VideoLimits]) -> str:
+    roles = ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
+    most = [each.max_inputs for each in limits]
+    counts = [one for one in most if one is not None]
+    return f"{roles}; at most {max(counts)} at once" if counts and len(counts) == len(most) else roles
 
 
 def _allowed_links(limits: Iterable[VideoLimits]) -> str:
@@ -276,7 +281,7 @@ def _allowed_fields(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(name for each in limits for name in each.fields or ())) or "none of these"
 
 
-_ALLOWED: Mapping[str, Callable[[Iterable[VideoLimits]], str]] = {
+_ALLOWED: Mapping[str, Callable[[Sequence[VideoLimits]], str]] = {
     "model": lambda _: "",
     "seconds": _allowed_seconds,
     "size": _allowed_sizes,

@@ -45,12 +45,19 @@ def _refuse(route: Route, ask: Ask, now: float) -> NoReturn:
     found = video.mismatch(route, wanted(ask, now))
     if found.field in _OTHERWISE:
         raise _OTHERWISE[found.field](route, found)
-    name = field_name(ask.surface, found.field)
+    name = field_name(ask.surface, _odd_input(route, ask) if found.field == "inputs" else found.field)
     raise InvalidRequest(
         f"No target of `{route.model}` can do {name}={found.value}; allowed: {found.allowed}.",
         code="unsupported_value",
         param=name,
     )
+
+
+def _odd_input(route: Route, ask: Ask) -> str:
+    """The first role that no target takes; `inputs` where it is their being together, or their lack."""
+    taken = [target.target.video.inputs for target in route.targets]
+    given = wanted(ask, 0.0).inputs
+    return next((role for role in given if not any(one is None or role in one for one in taken)), "inputs")
 
 
 def _no_price(route: Route, _found: video.Mismatch) -> GatewayError:

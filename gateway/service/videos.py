@@ -16,9 +16,8 @@ from gateway.config.snapshot import Caller, Route
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unprocessable
 from gateway.routing import video
 from gateway.service import job_states
-from gateway.service.first_frame import MAX_PICTURE
 from gateway.service.video_ports import VideoParts
-from gateway.service.video_request import FIRST_FRAME, Wish, ask_of, wanted
+from gateway.service.video_request import Wish, ask_of, stored_roles, wanted
 from gateway.service.video_routes import choose_route, complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
@@ -88,7 +87,7 @@ class Videos:
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, inputs=(),
+            source=made.operation, link=None, links=(), inputs=(),
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
@@ -217,16 +216,20 @@ class Videos:
         return use
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
-        picture = wish.picture
-        if picture is None or picture.mime is None:
-            return ()
-        stored = await self._parts.media.write(picture.chunks(), MAX_PICTURE)
-        return (
-            MediaRow(
-                name=stored.name, role=FIRST_FRAME, mime=picture.mime, size=stored.size,
-                sha256=stored.sha256, created_at=self._parts.clock.now(),
-            ),
-        )  # fmt: skip
+        rows: list[MediaRow] = []
+        try:
+            for role, file in zip(stored_roles(wish.ask.inputs), wish.files, strict=True):
+                stored = await self._parts.media.write(file.chunks(), file.size)
+                rows.append(
+                    MediaRow(
+                        name=stored.name, role=role, mime=file.mime or "", size=stored.size,
+                        sha256=stored.sha256, created_at=self._parts.clock.now(),
+                    )
+                )  # fmt: skip
+        except BaseException:
+            await self._parts.media.remove(row.name for row in rows)
+            raise
+        return rows
 
     def _job(self, caller: Caller, wish: Wish, fingerprint: bytes, lease: str) -> Job:
         now = self._parts.clock.now()

@@ -57,6 +57,8 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": "1.5"}, "seed", "invalid_value"),
     ({"seed": "-1"}, "seed", "invalid_value"),
     ({"n": "2"}, "n", "invalid_value"),
+    ({"last_frame": "https://pictures.example/a.png"}, "last_frame", "unsupported_value"),
+    ({"reference_images": "ftp://pictures.example/a.png"}, "reference_images[0]", "invalid_value"),
     ({"callback_url": "https://hooks.example"}, "callback_url", "unsupported_parameter"),
     ({"negative_prompt": "x" * 2001}, "negative_prompt", "string_above_max_length"),
     ({"style_preset": "x" * 101}, "style_preset", "string_above_max_length"),

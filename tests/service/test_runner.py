@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from gateway.errors import NotFound
 from gateway.service import runner
-from gateway.service.first_frame import Upload
+from gateway.service.video_inputs import Upload
 from gateway.store.jobs import Job
 from tests.service.video_provider import MP4, PNG, Provider
 from tests.service.video_rig import ANN, Rig, rig, snapshot, target

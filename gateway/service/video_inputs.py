@@ -1,4 +1,4 @@
-"""Reads the picture a video is to begin with: an uploaded file, a data URI, or a link (pure)."""
+"""Reads the pictures a video is made from: each an uploaded file, a data URI, or a link (pure)."""
 
 import base64
 import binascii
@@ -28,8 +28,8 @@ class Upload(Struct, frozen=True, kw_only=True):
     chunks: Callable[[], AsyncIterator[bytes]]
 
 
-def first_frame(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
-    """Where a first frame is: a link that the provider follows, or bytes that came along; both may be None.
+def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
+    """Where a picture is: a link that the provider follows, or bytes that came along; both may be None.
 
     `name` is the field's, for messages; `text` allows the link to stand there without an object around it.
     """
