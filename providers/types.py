@@ -244,7 +244,8 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
 
     `seconds` is the wanted duration, `size` is `WIDTHxHEIGHT` in pixels; None leaves it to the provider.
     `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
-    operation of the video to start from.
+    operation of the video to start from; `edit` and `extend` begin with the `source_video` among the media, and
+    `seconds` is how much longer it shall be.
     `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
     """
 

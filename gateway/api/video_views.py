@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.config.snapshot import NANO
 from gateway.service.job_states import COMPLETED, TERMINAL
-from gateway.service.video_request import ask_of
+from gateway.service.video_request import ask_of, seconds_shown
 from gateway.store.jobs import Attempt, Job
 
 _POLL_AFTER = ((10.0, 1000), (60.0, 2000), (300.0, 5000))
@@ -34,7 +34,7 @@ def video(job: Job, now: float) -> dict[str, Any]:
         "expires_at": _whole(job.expires_at),
         "prompt": ask.prompt,
         "size": ask.size,
-        "seconds": f"{ask.seconds:g}",
+        "seconds": f"{seconds_shown(ask):g}",
         "remixed_from_video_id": ask.remixed_from,
         "error": job.error,
         **_extras(job, now),
@@ -57,7 +57,7 @@ def generation(job: Job, base_url: str, now: float) -> dict[str, Any]:
         "completed_at": _whole(job.completed_at),
         "expires_at": _whole(job.expires_at),
         "prompt": ask.prompt,
-        "duration": ask.seconds,
+        "duration": seconds_shown(ask),
         "resolution": ask.size,
         "style_preset": ask.style_preset,
         "camera_movement": ask.camera_movement,

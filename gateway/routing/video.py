@@ -23,6 +23,10 @@ LAST_DAY = 86_400.0
 """Seconds before its end from which a model is not asked any more: a job must be able to finish."""
 
 
+_KEEPING = frozenset(("edit", "extend"))
+"""Operations whose result has the size of the video they begin with."""
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """What routing must know of a request.
 
@@ -30,7 +34,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     them, `uploaded` that there are bytes. `home` is
     the only target that may serve it (a remix starts from something that exists only there). `priced`
     excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
-    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds.
+    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
+    edited keeps its length and its size, one that is extended its size, whatever else a target makes.
     """
 
     seconds: float
@@ -45,12 +50,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     words: Words | None = None
     strict: bool = False
     now: float = 0.0
+    operation: str = "generate"
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
     """Why no target takes a request: the field in the way, its value, and what would work, in words.
 
-    `field` is seconds, size, inputs, links, audio, prompt, fields (strict only), model (all are about to be
+    `field` is operation, seconds, size, inputs, links, audio, prompt, fields (strict only), model (all are about to be
     shut down) or price; `home` when the only possible target is not there any more.
     """
 
@@ -159,7 +165,13 @@ def _offer(limits: VideoLimits, best: Wanted, seconds: float | None, size: str |
     )
 
 
+def _fits_operation(limits: VideoLimits, wanted: Wanted) -> bool:
+    return wanted.operation in limits.operations
+
+
 def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
+    if wanted.operation == "edit":
+        return True
     if limits.seconds is not None and wanted.seconds not in limits.seconds:
         return False
     shortest, longest = limits.min_seconds, limits.max_seconds
@@ -167,6 +179,8 @@ def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
+    if wanted.operation in _KEEPING:
+        return True
     if limits.sizes is not None and wanted.size not in limits.sizes:
         return False
     offered = ratios(limits, wanted.inputs)
@@ -206,6 +220,7 @@ def _fits_life(limits: VideoLimits, wanted: Wanted) -> bool:
 
 _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
     "model": _fits_life,
+    "operation": _fits_operation,
     "seconds": _fits_seconds,
     "size": _fits_size,
     "inputs": _fits_inputs,
@@ -217,6 +232,7 @@ _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
 
 _VALUE: Mapping[str, Callable[[Wanted], str]] = {
     "model": lambda _: "",
+    "operation": lambda wanted: wanted.operation,
     "seconds": lambda wanted: f"{wanted.seconds:g}",
     "size": lambda wanted: wanted.size,
     "inputs": lambda wanted: ", ".join(wanted.inputs) or "text only",
@@ -283,6 +299,7 @@ def _allowed_fields(limits: Iterable[VideoLimits]) -> str:
 
 _ALLOWED: Mapping[str, Callable[[Sequence[VideoLimits]], str]] = {
     "model": lambda _: "",
+    "operation": lambda limits: ", ".join(dict.fromkeys(one for each in limits for one in each.operations)),
     "seconds": _allowed_seconds,
     "size": _allowed_sizes,
     "inputs": _allowed_inputs,

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.routing.video import Wanted
-from gateway.service.video_inputs import Upload, picture
+from gateway.service.video_inputs import Upload, picture, video
 from gateway.store.jobs import Job
 from providers.types import Json
 from providers.video.fields import Words
@@ -24,6 +24,7 @@ MAX_TEXT = 2_000
 MAX_SECONDS = 3_600.0
 
 FIRST_FRAME, LAST_FRAME, REFERENCE = "first_frame", "last_frame", "reference_image"
+SOURCE = "source_video"
 MAX_REFERENCES = 9
 
 
@@ -34,8 +35,10 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `link` is the address of a first frame that the provider fetches itself, `links` are role and address of
     other pictures; `inputs` are the roles of stored files, one each. A remix names the job it came from, the
-    target that made it (`home`) and that target's operation. `priced` says that only targets with a known price
-    may serve it, `strict` only those that need nothing folded into the prompt or left out.
+    target that made it (`home`) and that target's operation; an edit or an extension begins with one of the
+    stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
+    targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
+    left out.
     """
 
     surface: str
@@ -53,6 +56,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     link: str | None = None
     links: Sequence[tuple[str, str]] = ()
     inputs: Sequence[str] = ()
+    source_seconds: float = 0.0
     remixed_from: str | None = None
     home: str | None = None
     source: Json | None = None
@@ -70,6 +74,16 @@ class Wish(Struct, frozen=True, kw_only=True):
         """The same for every repetition of this request, however it was written down."""
         files = [file.sha256 for file in self.files] or [""]
         return hashlib.sha256(msgspec.json.encode([self.ask, *files])).digest()
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A wish to edit or extend a video: `source` is the id of one of ours, or it came along with the wish.
+
+    The ask's model is empty when none was named.
+    """
+
+    wish: Wish
+    source: str | None = None
 
 
 class Surface(Struct, frozen=True, kw_only=True):
@@ -127,6 +141,36 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
     return Wish(ask=ask, files=[file for _, _, file in pictures if file], ignored=sorted(left)[:20])
 
 
+def read_change(operation: str, fields: Mapping[str, object]) -> Change:
+    """The edit or extension in a decoded JSON object or form. Raises InvalidRequest."""
+    left = {name: value for name, value in fields.items() if value is not None}
+    source, file = video(left.pop("video", None))
+    if operation == "extend" and "seconds" not in left:
+        message = "`seconds` is required: how much longer the video shall be."
+        raise InvalidRequest(message, code="missing_required_parameter", param="seconds")
+    clip = file.clip if file else None
+    length = clip.seconds if clip else None
+    ask = Ask(
+        surface=VIDEOS.name,
+        model=_text(left, "model", 256) or "",
+        prompt=_prompt(left),
+        operation=operation,
+        seconds=_seconds(VIDEOS, left) if operation == "extend" else length,
+        size=f"{clip.width}x{clip.height}" if clip else None,
+        seed=_seed(left),
+        strict=_strict(left),
+        inputs=(SOURCE,),
+        source_seconds=length or 0.0,
+    )
+    wish = Wish(ask=ask, files=(file,) if file else (), ignored=sorted(left)[:20])
+    return Change(wish=wish, source=source)
+
+
+def seconds_shown(ask: Ask) -> float:
+    """The length of the video as a whole: an extension is as long as what it begins with and what it adds."""
+    return (ask.seconds or 0.0) + (ask.source_seconds if ask.operation == "extend" else 0.0)
+
+
 def ask_of(job: Job) -> Ask:
     """What was asked for, as kept in the job's row."""
     return msgspec.convert(job.request, Ask)
@@ -152,6 +196,7 @@ def wanted(ask: Ask, now: float) -> Wanted:
         home=ask.home,
         priced=ask.priced,
         now=now,
+        operation=ask.operation,
     )  # fmt: skip
 
 
@@ -160,7 +205,7 @@ def field_name(surface: str, field: str) -> str:
     names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
     own = {
         "seconds": names.seconds[0], "size": names.size[0], "inputs": names.picture[0], "links": names.picture[0],
-        FIRST_FRAME: names.picture[0], REFERENCE: "reference_images",
+        FIRST_FRAME: names.picture[0], REFERENCE: "reference_images", SOURCE: "video",
     }  # fmt: skip
     return own.get(field, field)
 

@@ -83,12 +83,22 @@ def _retired(route: Route, _found: video.Mismatch) -> GatewayError:
     return NotFound(message, code="model_unavailable", param="model")
 
 
+def _not_offered(route: Route, found: video.Mismatch) -> GatewayError:
+    return InvalidRequest(
+        f"No target of `{route.model}` can {found.value} videos; it can: {found.allowed}. "
+        "GET /v1/videos/models tells what each model can do.",
+        code="unsupported_operation",
+        param="model",
+    )
+
+
 def _moved(_route: Route, _found: video.Mismatch) -> GatewayError:
     message = "The provider that made this video is not configured any more, and only it could remix it."
     return Conflict(message, code="no_route", retry=False)
 
 
 _OTHERWISE: Mapping[str, Callable[[Route, video.Mismatch], GatewayError]] = {
+    "operation": _not_offered,
     "price": _no_price,
     "home": _moved,
     "model": _retired,

@@ -5,7 +5,7 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,8 +16,9 @@ from gateway.config.snapshot import Caller, Route
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unprocessable
 from gateway.routing import video
 from gateway.service import job_states
+from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_ports import VideoParts
-from gateway.service.video_request import Wish, ask_of, stored_roles, wanted
+from gateway.service.video_request import VIDEOS, Change, Wish, ask_of, seconds_shown, stored_roles, wanted
 from gateway.service.video_routes import choose_route, complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
@@ -29,6 +30,7 @@ from gateway.store.media_rows import MediaRow
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
 MAX_KEY = 255
+_PIECE = 1 << 20
 
 VIDEO, THUMBNAIL = "video", "thumbnail"
 VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
@@ -90,6 +92,49 @@ class Videos:
             source=made.operation, link=None, links=(), inputs=(),
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
+
+    async def change(self, caller: Caller, change: Change, origin: Origin) -> Job:
+        """A new job that edits or extends one of the caller's videos, or one that came along."""
+        wish = change.wish
+        if change.source is not None:
+            wish = self._from_ours(await self.get(caller, change.source), wish)
+        model = wish.ask.model or VIDEOS.model or ""
+        return await self.create(caller, replace(wish, ask=replace(wish.ask, model=model)), origin)
+
+    def _from_ours(self, source: Job, wish: Wish) -> Wish:
+        """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
+        _check_ready(source, self._parts.clock.now())
+        row, made = source.file(VIDEO), ask_of(source)
+        if row is None or row.size > MAX_CLIP:
+            message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
+            raise InvalidRequest(message, code="invalid_video", param="video.id")
+        seconds = (source.output or {}).get("seconds") or seconds_shown(made)
+        ask = wish.ask
+        ask = replace(
+            ask,
+            model=ask.model or source.model,
+            seconds=ask.seconds if ask.operation == "extend" else seconds,
+            size=made.size,
+            source_seconds=seconds,
+            remixed_from=source.id,
+        )
+        return replace(wish, ask=ask, files=(self._file(row),))
+
+    def _file(self, row: MediaRow) -> Upload:
+        """A stored file as if it had come along."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                file = await self._parts.media.open(row.name)
+            except FileNotFoundError as error:
+                raise NotFound("The content of this video has expired.", code="expired") from error
+            try:
+                for at in range(0, row.size, _PIECE):
+                    yield await file.read(at, min(_PIECE, row.size - at))
+            finally:
+                file.close()
+
+        return Upload(mime=row.mime, sha256=row.sha256, size=row.size, chunks=chunks)
 
     def _remixes(self, model: str, target: str) -> bool:
         """Whether a target can make variations; one that is not configured any more is found out later."""

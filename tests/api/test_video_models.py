@@ -45,7 +45,9 @@ async def test_a_key_sees_the_video_models_it_may_use_with_what_they_can_make_an
     rows = await listed(tmp_path, OTHER_KEY)
     assert list(rows) == ["sora-2", "veo"]
     sora, (card, other) = rows["sora-2"], rows["sora-2"]["targets"]
-    assert (sora["seconds"], sora["sizes"], sora["operations"]) == (None, None, ["generate", "remix"])
+    assert (sora["seconds"], sora["sizes"]) == (None, None)
+    assert sora["operations"] == card["operations"] == ["generate", "remix", "edit", "extend"]
+    assert other["operations"] == ["generate", "remix"]
     assert (card["min_seconds"], card["max_seconds"], card["sizes"]) == (1, 60, None)
     assert card["price"]["per_second"] == 0.004
     assert (other["seconds"], other["sizes"], other["inputs"]) == ([4, 8], ["1280x720"], [])

@@ -132,12 +132,15 @@ class Stage:
 
 
 def routing(studio: str, keys: Iterable[str]) -> str:
-    """A routing file: `sora-2` is made at once, `narrow` takes little, `waiting` never begins, `broken` fails."""
+    """A routing file: `sora-2` is made at once, `narrow` takes little, `plain` cannot change videos, `waiting`
+    never begins, `broken` fails.
+    """
     price = {"price": {"per_second": PRICE}}
     testcard = {"provider": "studio", "model": "testcard", **price}
     models = {
         "sora-2": [testcard],
         "narrow": [{**testcard, "seconds": [1, 2], "sizes": ["64x64", "128x72"], "inputs": []}],
+        "plain": [{"provider": "studio", "model": "another", **price}],
         "waiting": [{"provider": "nowhere", "model": "testcard", **price}],
         "broken": [{"provider": "studio", "model": "no-such-engine", **price}],
     }
