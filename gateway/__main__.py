@@ -22,11 +22,21 @@ limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
 cli.add_typer(limits, name="limits")
 webhooks = typer.Typer(help="See what became of webhooks, send them again.", no_args_is_help=True)
 cli.add_typer(webhooks, name="webhooks")
+videos = typer.Typer(help="Make, list, show and watch videos of a running gateway.", no_args_is_help=True)
+cli.add_typer(videos, name="videos")
 
 Config = Annotated[
     Path | None,
     typer.Option(help="The routing file. Default: FAIRLEAD_CONFIG, else config/fairlead.yaml."),
 ]
+
+Url = Annotated[str, typer.Option(help="Where the gateway is.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="A file that holds the gateway key. Default: the variable FAIRLEAD_KEY.")
+]
+Output = Annotated[Path | None, typer.Option(help="The file to put the finished video into.")]
+VideoId = Annotated[str, typer.Argument(help="The video's id.")]
+LOCAL = "http://127.0.0.1:4000"
 
 
 @cli.command()
@@ -196,6 +206,56 @@ def webhooks_secret(
     from gateway.commands.webhooks import secret  # noqa: PLC0415
 
     secret(config, key, rotate=rotate)
+
+
+@videos.command("create")
+def videos_create(
+    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
+    model: Annotated[str, typer.Option(help="The video model.")] = "sora-2",
+    seconds: Annotated[str | None, typer.Option(help="Its length.")] = None,
+    size: Annotated[str | None, typer.Option(help="Its size in pixels, as in 1280x720.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture it begins with.")] = None,
+    output: Output = None,
+    url: Url = LOCAL,
+    key_file: KeyFile = None,
+) -> None:
+    """Order a video and print its id; with --output wait for it and fetch it."""
+    from gateway.commands import videos as story  # noqa: PLC0415
+
+    fields = {"prompt": prompt, "model": model, "seconds": seconds, "size": size}
+    with story.Door(url, key_file) as door:
+        raise typer.Exit(story.create(door, fields, image, output))
+
+
+@videos.command("list")
+def videos_list(
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100)] = 20,
+    url: Url = LOCAL,
+    key_file: KeyFile = None,
+) -> None:
+    """List the key's videos, newest first."""
+    from gateway.commands import videos as story  # noqa: PLC0415
+
+    with story.Door(url, key_file) as door:
+        raise typer.Exit(story.listing(door, limit))
+
+
+@videos.command("get")
+def videos_get(video: VideoId, output: Output = None, url: Url = LOCAL, key_file: KeyFile = None) -> None:
+    """Print all that is known of a video, as JSON; with --output fetch it."""
+    from gateway.commands import videos as story  # noqa: PLC0415
+
+    with story.Door(url, key_file) as door:
+        raise typer.Exit(story.show(door, video, output))
+
+
+@videos.command("watch")
+def videos_watch(video: VideoId, output: Output = None, url: Url = LOCAL, key_file: KeyFile = None) -> None:
+    """Follow a video to its end; with --output fetch it then. Exit 1 when it fails."""
+    from gateway.commands import videos as story  # noqa: PLC0415
+
+    with story.Door(url, key_file) as door:
+        raise typer.Exit(story.watch(door, video, output))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import admin, explain, generations, openapi, videos
+from gateway.api import admin, explain, generations, openapi, video_models, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -151,6 +151,7 @@ class Gateway:
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),
+                *video_models.routes(lambda: self.live.current, self._caller),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
                 *explain.routes(self._explaining(), self._caller),

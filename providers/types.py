@@ -95,11 +95,13 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     `seconds` are the durations offered. `sizes` are the exact `WIDTHxHEIGHT` offered; `ratios` the shapes
     offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
     "1280:720". `image_ratios` replaces them for a video that starts from a picture.
-    `inputs` are the roles of pictures and clips it can start from, `needs` those it cannot do without;
+    `inputs` are the roles of pictures and clips it can start from, `max_inputs` how many at once, `needs` those
+    it cannot do without;
     `links` says whether it follows a link to them itself, `uploads` whether it takes their bytes.
     `audio` is never, always, or switch.
     `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
     camera_movement. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
+    `operations` are what it can be asked for, of generate, remix, edit and extend.
     `idempotent_submit`: a submit that is repeated with the same token makes one video.
     `wire` holds what only the dialect reads.
     """
@@ -111,6 +113,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None
+    max_inputs: int | None = None
     needs: Sequence[str] = ()
     links: bool = True
     uploads: bool = True
@@ -118,6 +121,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     fields: Sequence[str] | None = None
     max_prompt: int | None = None
     retires_at: float | None = None
+    operations: Sequence[str] = ("generate",)
     idempotent_submit: bool = False
     wire: Json = {}
 
@@ -240,7 +244,8 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
 
     `seconds` is the wanted duration, `size` is `WIDTHxHEIGHT` in pixels; None leaves it to the provider.
     `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
-    operation of the video to start from.
+    operation of the video to start from; `edit` and `extend` begin with the `source_video` among the media, and
+    `seconds` is how much longer it shall be.
     `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
     """
 

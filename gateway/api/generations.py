@@ -23,7 +23,7 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     """The route handlers; see `videos.routes`."""
 
     def shown(request: AnyRequest, job: Job) -> dict[str, Any]:
-        return generation(job, videos.link(job, str(request.base_url)))
+        return generation(job, videos.link(job, str(request.base_url)), clock.now())
 
     def pause(job: Job) -> dict[str, str]:
         if is_over(job):

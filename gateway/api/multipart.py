@@ -6,6 +6,7 @@ what its bytes say, whatever its name or declared type.
 """
 
 import hashlib
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -17,11 +18,14 @@ from litestar.datastructures import FormMultiDict, UploadFile
 from litestar.exceptions import ClientException
 
 from gateway.errors import InvalidRequest, TooLarge
-from gateway.service.first_frame import MAX_PICTURE, Upload
 from gateway.service.sniff import HEAD, media_type
+from gateway.service.video_inputs import MAX_CLIP, MAX_PICTURE, Upload
+from providers.mp4 import Clip, clip
 
 MAX_BODY = MAX_PICTURE + 1024 * 1024
 """Bytes of a whole request: one picture and the rest of the form."""
+MAX_CLIP_BODY = MAX_CLIP + 1024 * 1024
+"""Bytes of a request that brings a video to begin with."""
 MAX_DEPTH = 4
 _CHUNK = 256 * 1024
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -62,7 +66,7 @@ async def _form(request: Request[Any, Any, Any]) -> FormMultiDict:
         return await request.form()
     except ClientException as error:
         if error.status_code == 413:
-            raise TooLarge(f"The body is larger than {MAX_BODY} bytes.") from error
+            raise TooLarge("The body is larger than this call takes.") from error
         raise InvalidRequest("The body is not a valid form.", code="invalid_form") from error
     except (UnicodeDecodeError, LookupError) as error:
         message = "A text part of the form is not text; a file must be sent with a filename."
@@ -105,9 +109,25 @@ async def _upload(name: str, file: UploadFile) -> Upload:
         digest.update(chunk)
         size += len(chunk)
         head = head or chunk[:HEAD]
-        if size > MAX_PICTURE:
-            raise TooLarge(f"`{name[:80]}` is larger than {MAX_PICTURE} bytes.", param=name[:80])
-    return Upload(mime=media_type(head), sha256=digest.hexdigest(), size=size, chunks=lambda: _chunks(file))
+        most = MAX_CLIP if name == "video" else MAX_PICTURE
+        if size > most:
+            raise TooLarge(f"`{name[:80]}` is larger than {most} bytes.", param=name[:80])
+    mime = media_type(head)
+    return Upload(
+        mime=mime,
+        sha256=digest.hexdigest(),
+        size=size,
+        chunks=lambda: _chunks(file),
+        clip=await to_thread(_clip, file, size) if mime == "video/mp4" else None,
+    )
+
+
+def _clip(file: UploadFile, size: int) -> Clip | None:
+    def read(start: int, count: int) -> bytes:
+        file.file.seek(start)
+        return file.file.read(count)
+
+    return clip(read, size)
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:

@@ -1,21 +1,27 @@
 """How a job looks to clients: OpenAI's Video object, and the older generation object, from one record (pure)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from gateway.config.snapshot import NANO
 from gateway.service.job_states import TERMINAL
-from gateway.service.video_request import ask_of
+from gateway.service.video_request import ask_of, seconds_shown
 from gateway.store.jobs import Attempt, Job
 
 _POLL_AFTER = ((10.0, 1000), (60.0, 2000), (300.0, 5000))
 """A job younger than so many seconds is worth a look after so many milliseconds."""
 _POLL_AFTER_LONG = 10_000
 _SHOWN_ATTEMPTS = 20
+_TELLING = 5
+"""Percent from which on progress says how long the rest will take."""
 
 
-def video(job: Job) -> dict[str, Any]:
-    """OpenAI's Video object: its thirteen keys always, of the strict types (VIDEO_WIRE 1.4), then ours."""
+def video(job: Job, now: float) -> dict[str, Any]:
+    """OpenAI's Video object: its thirteen keys always, of the strict types (VIDEO_WIRE 1.4), then ours.
+
+    `now` is Unix seconds.
+    """
     ask = ask_of(job)
     return {
         "id": job.id,
@@ -28,14 +34,14 @@ def video(job: Job) -> dict[str, Any]:
         "expires_at": _whole(job.expires_at),
         "prompt": ask.prompt,
         "size": ask.size,
-        "seconds": f"{ask.seconds:g}",
+        "seconds": f"{seconds_shown(ask):g}",
         "remixed_from_video_id": ask.remixed_from,
         "error": job.error,
-        **_extras(job),
+        **_extras(job, now),
     }
 
 
-def generation(job: Job, video_url: str | None) -> dict[str, Any]:
+def generation(job: Job, video_url: str | None, now: float) -> dict[str, Any]:
     """The job as `/v1/video/generations` shows it (VIDEO_WIRE 2.4)."""
     ask = ask_of(job)
     return {
@@ -50,7 +56,7 @@ def generation(job: Job, video_url: str | None) -> dict[str, Any]:
         "completed_at": _whole(job.completed_at),
         "expires_at": _whole(job.expires_at),
         "prompt": ask.prompt,
-        "duration": ask.seconds,
+        "duration": seconds_shown(ask),
         "resolution": ask.size,
         "style_preset": ask.style_preset,
         "camera_movement": ask.camera_movement,
@@ -59,15 +65,15 @@ def generation(job: Job, video_url: str | None) -> dict[str, Any]:
         "video_url": video_url,
         "error_message": job.error["message"] if job.error else None,
         "error": job.error,
-        **_extras(job),
+        **_extras(job, now),
     }
 
 
-def page(jobs: Sequence[Job], *, more: bool) -> dict[str, Any]:
+def page(jobs: Sequence[Job], now: float, *, more: bool) -> dict[str, Any]:
     """A page of Video objects; `last_id` is what the next page is asked after."""
     return {
         "object": "list",
-        "data": [video(job) for job in jobs],
+        "data": [video(job, now) for job in jobs],
         "first_id": jobs[0].id if jobs else None,
         "last_id": jobs[-1].id if jobs else None,
         "has_more": more,
@@ -80,12 +86,23 @@ def poll_after_ms(job: Job, now: float) -> int:
     return next((pause for limit, pause in _POLL_AFTER if age < limit), _POLL_AFTER_LONG)
 
 
+def eta(job: Job, now: float) -> int | None:
+    """Seconds until it is probably done, by how fast it came so far; None when that cannot be told.
+
+    A provider's first percents say little, and at 100 only the download is left, whose length nobody knows.
+    """
+    if job.state in TERMINAL or not job.attempts or not _TELLING <= job.progress < 100:
+        return None
+    elapsed = max(0.0, now - job.attempts[-1].started_at)
+    return math.ceil(elapsed * (100 - job.progress) / job.progress)
+
+
 def is_over(job: Job) -> bool:
     """Whether nothing will change any more."""
     return job.state in TERMINAL
 
 
-def _extras(job: Job) -> dict[str, Any]:
+def _extras(job: Job, now: float) -> dict[str, Any]:
     last = job.attempts[-1] if job.attempts else None
     return {
         "provider": last.provider if last else None,
@@ -93,6 +110,7 @@ def _extras(job: Job) -> dict[str, Any]:
         "cost_usd": _dollars(job.cost),
         "warnings": list(job.warnings),
         "output": job.output,
+        "eta": eta(job, now),
         "attempts": [_attempt(attempt) for attempt in job.attempts[-_SHOWN_ATTEMPTS:]],
     }
 

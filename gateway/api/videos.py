@@ -9,13 +9,13 @@ from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from gateway.api.content import FileAnswer
-from gateway.api.multipart import MAX_BODY, fields_of
+from gateway.api.multipart import MAX_BODY, MAX_CLIP_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, Unauthenticated
 from gateway.service.video_links import Link
-from gateway.service.video_request import VIDEOS, read, read_remix
+from gateway.service.video_request import VIDEOS, read, read_change, read_remix
 from gateway.service.videos import Origin, Videos
 from gateway.store.jobs import Job
 
@@ -23,15 +23,14 @@ AnyRequest: TypeAlias = Request[Any, Any, Any]
 CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
 """Who sends a request; raises Unauthenticated."""
 
+Reply: TypeAlias = Callable[[Job], Response[Mapping[str, Any]]]
+
 _Id = Annotated[str, PathParameter(max_length=200)]
 
 
 def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequence[HTTPRouteHandler]:
     """The route handlers. A literal path wins over `{video_id}`, so `edits` and its like never reach it."""
-
-    def reply(job: Job) -> Response[Mapping[str, Any]]:
-        headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, clock.now()))}
-        return Response(video(job), status_code=200, headers=headers)
+    reply = _replying(clock)
 
     @post("/v1/videos", summary="Create a video", status_code=200, request_max_body_size=MAX_BODY)
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
@@ -52,10 +51,43 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         return reply(await videos.get(caller_of(request), video_id))
 
     content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
-    return (create, remix, retrieve, content, *_library(videos, caller_of), *_unsupported(caller_of))
+    others = (*_changes(videos, caller_of, reply), *_characters(caller_of))
+    return (create, remix, retrieve, content, *_library(videos, caller_of, clock), *others)
 
 
-def _library(videos: Videos, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
+def _replying(clock: Clock) -> Reply:
+    def reply(job: Job) -> Response[Mapping[str, Any]]:
+        now = clock.now()
+        headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, now))}
+        return Response(video(job, now), status_code=200, headers=headers)
+
+    return reply
+
+
+def _changes(videos: Videos, caller_of: CallerOf, reply: Reply) -> Sequence[HTTPRouteHandler]:
+    async def changed(request: AnyRequest, operation: str) -> Response[Mapping[str, Any]]:
+        caller = caller_of(request)
+        async with fields_of(request) as fields:
+            change = read_change(operation, fields)
+            return reply(await videos.change(caller, change, origin(request, f"videos/{operation}")))
+
+    @post("/v1/videos/edits", summary="Edit a video", status_code=200, request_max_body_size=MAX_CLIP_BODY)
+    async def edit(request: AnyRequest) -> Response[Mapping[str, Any]]:
+        return await changed(request, "edit")
+
+    @post(
+        "/v1/videos/extensions",
+        summary="Extend a video",
+        status_code=200,
+        request_max_body_size=MAX_CLIP_BODY,
+    )
+    async def extend(request: AnyRequest) -> Response[Mapping[str, Any]]:
+        return await changed(request, "extend")
+
+    return (edit, extend)
+
+
+def _library(videos: Videos, caller_of: CallerOf, clock: Clock) -> Sequence[HTTPRouteHandler]:
     @get("/v1/videos", summary="List your videos")
     async def list_videos(
         request: AnyRequest,
@@ -65,7 +97,7 @@ def _library(videos: Videos, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
     ) -> dict[str, Any]:
         caller = caller_of(request)
         found, more = await videos.page(caller, after=after, limit=limit, newest_first=order == "desc")
-        return page(found, more=more)
+        return page(found, clock.now(), more=more)
 
     @delete("/v1/videos/{video_id:str}", summary="Delete a video, or cancel it", status_code=200)
     async def remove(request: AnyRequest, video_id: _Id) -> dict[str, Any]:
@@ -115,29 +147,23 @@ def origin(request: AnyRequest, name: str) -> Origin:
     )
 
 
-def _unsupported(caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
-    def refuse(request: AnyRequest, what: str) -> None:
+def _characters(caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
+    """No provider that can be configured makes characters; whoever asks is told so."""
+
+    def refuse(request: AnyRequest) -> None:
         caller_of(request)
         raise InvalidRequest(
-            f"{what} is not supported by this gateway; it can create, remix, list, retrieve, download and "
-            "delete videos.",
+            "No provider of this gateway makes characters; begin a video with `input_reference` or "
+            "`reference_images` instead.",
             code="unsupported_operation",
         )
 
-    @post("/v1/videos/edits", include_in_schema=False, request_max_body_size=MAX_BODY)
-    async def edits(request: AnyRequest) -> None:
-        refuse(request, "Editing an uploaded video")
-
-    @post("/v1/videos/extensions", include_in_schema=False, request_max_body_size=MAX_BODY)
-    async def extensions(request: AnyRequest) -> None:
-        refuse(request, "Extending a video")
-
-    @post("/v1/videos/characters", include_in_schema=False, request_max_body_size=MAX_BODY)
+    @post("/v1/videos/characters", include_in_schema=False, request_max_body_size=MAX_CLIP_BODY)
     async def create_character(request: AnyRequest) -> None:
-        refuse(request, "Creating a character")
+        refuse(request)
 
     @get("/v1/videos/characters/{character_id:str}", include_in_schema=False)
     async def retrieve_character(request: AnyRequest, character_id: _Id) -> None:  # noqa: ARG001 - of the path
-        refuse(request, "Retrieving a character")
+        refuse(request)
 
-    return (edits, extensions, create_character, retrieve_character)
+    return (create_character, retrieve_character)

@@ -89,6 +89,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None
+    max_inputs: int | None = None
     needs: Sequence[str] = ()
     links: bool = True
     uploads: bool = True
@@ -96,6 +97,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: Sequence[Literal["seed", "negative_prompt", "style_preset", "camera_movement"]] | None = None
     max_prompt: int | None = None
     retires_at: str | None = None
+    operations: Sequence[Literal["generate", "remix", "edit", "extend"]] = ("generate",)
     idempotent_submit: bool = False
     wire: Json = {}
 

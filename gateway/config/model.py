@@ -230,6 +230,9 @@ class Target(Part):
     inputs: list[Literal["first_frame", "last_frame", "reference_image", "source_video"]] | None = Field(
         default=None, description="Video: what it can start from beside words; [] for words alone."
     )
+    operations: list[Literal["generate", "remix", "edit", "extend"]] | None = Field(
+        default=None, description="Video: what it can be asked for; default what is known of the model."
+    )
     input_names: dict[InputWord, str] | None = Field(
         default=None,
         description="Video by fal or Replicate: what the model calls each value it is told, as in "

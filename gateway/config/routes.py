@@ -34,7 +34,7 @@ Report: TypeAlias = Callable[[Path, str], None]
 USD_PER_SECOND = 0.001
 """What a second saved is worth to a route of policy `balanced` that does not say."""
 
-_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "input_names")
+_VIDEO_FIELDS = ("seconds", "min_seconds", "max_seconds", "sizes", "inputs", "operations", "input_names")
 """What a target in the file may say of a video model itself."""
 
 _NAMELESS = frozenset(("fal", "replicate"))

@@ -23,6 +23,10 @@ LAST_DAY = 86_400.0
 """Seconds before its end from which a model is not asked any more: a job must be able to finish."""
 
 
+_KEEPING = frozenset(("edit", "extend"))
+"""Operations whose result has the size of the video they begin with."""
+
+
 class Wanted(Struct, frozen=True, kw_only=True):
     """What routing must know of a request.
 
@@ -30,7 +34,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     them, `uploaded` that there are bytes. `home` is
     the only target that may serve it (a remix starts from something that exists only there). `priced`
     excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
-    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds.
+    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
+    edited keeps its length and its size, one that is extended its size, whatever else a target makes.
     """
 
     seconds: float
@@ -45,12 +50,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     words: Words | None = None
     strict: bool = False
     now: float = 0.0
+    operation: str = "generate"
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
     """Why no target takes a request: the field in the way, its value, and what would work, in words.
 
-    `field` is seconds, size, inputs, links, audio, prompt, fields (strict only), model (all are about to be
+    `field` is operation, seconds, size, inputs, links, audio, prompt, fields (strict only), model (all are about to be
     shut down) or price; `home` when the only possible target is not there any more.
     """
 
@@ -109,6 +115,21 @@ def dearest(targets: Iterable[RouteTarget], wanted: Wanted) -> int | None:
     return max(known) if known and len(known) == len(costs) else None
 
 
+def alive(limits: VideoLimits, now: float) -> bool:
+    """Whether the model will still be there when a job that begins at Unix time `now` is done."""
+    return limits.retires_at is None or now < limits.retires_at - LAST_DAY
+
+
+def sizes(limits: VideoLimits, inputs: Sequence[str] = ()) -> list[str] | None:
+    """The sizes on offer for a video from these inputs, ratios as their pixels; None when any goes."""
+    if limits.sizes is not None:
+        return list(limits.sizes)
+    offered = ratios(limits, inputs)
+    if offered is None:
+        return None
+    return list(dict.fromkeys(pixels(ratio, at) for at, words in offered.items() for ratio in words))
+
+
 def mismatch(route: Route, wanted: Wanted) -> Mismatch:
     """Why `eligible` is empty: the field that no target takes, else the fields that exclude each other."""
     limits = [target.target.video for target in route.targets]
@@ -148,7 +169,13 @@ def _offer(limits: VideoLimits, best: Wanted, seconds: float | None, size: str |
     )
 
 
+def _fits_operation(limits: VideoLimits, wanted: Wanted) -> bool:
+    return wanted.operation in limits.operations
+
+
 def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
+    if wanted.operation == "edit":
+        return True
     if limits.seconds is not None and wanted.seconds not in limits.seconds:
         return False
     shortest, longest = limits.min_seconds, limits.max_seconds
@@ -156,6 +183,8 @@ def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
+    if wanted.operation in _KEEPING:
+        return True
     if limits.sizes is not None and wanted.size not in limits.sizes:
         return False
     offered = ratios(limits, wanted.inputs)
@@ -164,6 +193,8 @@ def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
 
 def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
     given = set(wanted.inputs)
+    if limits.max_inputs is not None and len(wanted.inputs) > limits.max_inputs:
+        return False
     return (limits.inputs is None or given <= set(limits.inputs)) and given >= set(limits.needs)
 
 
@@ -188,11 +219,12 @@ def _fits_fields(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_life(limits: VideoLimits, wanted: Wanted) -> bool:
-    return limits.retires_at is None or wanted.now < limits.retires_at - LAST_DAY
+    return alive(limits, wanted.now)
 
 
 _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
     "model": _fits_life,
+    "operation": _fits_operation,
     "seconds": _fits_seconds,
     "size": _fits_size,
     "inputs": _fits_inputs,
@@ -204,6 +236,7 @@ _FITS: Mapping[str, Callable[[VideoLimits, Wanted], bool]] = {
 
 _VALUE: Mapping[str, Callable[[Wanted], str]] = {
     "model": lambda _: "",
+    "operation": lambda wanted: wanted.operation,
     "seconds": lambda wanted: f"{wanted.seconds:g}",
     "size": lambda wanted: wanted.size,
     "inputs": lambda wanted: ", ".join(wanted.inputs) or "text only",
@@ -223,12 +256,8 @@ def _fields(wanted: Wanted) -> list[str]:
 
 
 def _sizes(limits: VideoLimits) -> list[str]:
-    """The sizes on offer; those of ratios as what they come to in pixels."""
-    if limits.sizes is not None or limits.ratios is None:
-        return list(limits.sizes or ())
-    shapes = (limits.ratios, limits.image_ratios or {})
-    named = [pixels(ratio, at) for each in shapes for at, words in each.items() for ratio in words]
-    return list(dict.fromkeys(named))
+    """The sizes on offer from words or a picture; empty when any goes."""
+    return list(dict.fromkeys([*(sizes(limits) or ()), *(sizes(limits, ["first_frame"]) or ())]))
 
 
 def _shortest(limits: VideoLimits) -> float:
@@ -252,8 +281,11 @@ def _allowed_sizes(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or ("any size",)))
 
 
-def _allowed_inputs(limits: Iterable[VideoLimits]) -> str:
-    return ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
+def _allowed_inputs(limits: Sequence[VideoLimits]) -> str:
+    roles = ", ".join(dict.fromkeys(role for each in limits for role in each.inputs or ())) or "text only"
+    most = [each.max_inputs for each in limits]
+    counts = [one for one in most if one is not None]
+    return f"{roles}; at most {max(counts)} at once" if counts and len(counts) == len(most) else roles
 
 
 def _allowed_links(limits: Iterable[VideoLimits]) -> str:
@@ -269,8 +301,9 @@ def _allowed_fields(limits: Iterable[VideoLimits]) -> str:
     return ", ".join(dict.fromkeys(name for each in limits for name in each.fields or ())) or "none of these"
 
 
-_ALLOWED: Mapping[str, Callable[[Iterable[VideoLimits]], str]] = {
+_ALLOWED: Mapping[str, Callable[[Sequence[VideoLimits]], str]] = {
     "model": lambda _: "",
+    "operation": lambda limits: ", ".join(dict.fromkeys(one for each in limits for one in each.operations)),
     "seconds": _allowed_seconds,
     "size": _allowed_sizes,
     "inputs": _allowed_inputs,

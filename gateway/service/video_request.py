@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.routing.video import Wanted
-from gateway.service.first_frame import Upload, first_frame
+from gateway.service.video_inputs import Upload, picture, video
 from gateway.store.jobs import Job
 from providers.types import Json
 from providers.video.fields import Words
@@ -23,7 +23,9 @@ MAX_PROMPT = 32_000
 MAX_TEXT = 2_000
 MAX_SECONDS = 3_600.0
 
-FIRST_FRAME = "first_frame"
+FIRST_FRAME, LAST_FRAME, REFERENCE = "first_frame", "last_frame", "reference_image"
+SOURCE = "source_video"
+MAX_REFERENCES = 9
 
 
 class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,11 +33,13 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     What was not said is not written, so that a field added tomorrow changes no fingerprint of today.
 
-    `link` is the address of a first frame that the provider fetches itself; `inputs` are the roles of stored
-    files. A remix names the job it came from, the target that made it (`home`) and that target's operation.
-    `priced` says that only targets with a known price may serve it, `strict` only those that need nothing
-    folded into the prompt or left out. `callback_url` is where its end is told,
-    `base_url` where clients find this gateway; no provider sees either.
+    `link` is the address of a first frame that the provider fetches itself, `links` are role and address of
+    other pictures; `inputs` are the roles of stored files, one each. A remix names the job it came from, the
+    target that made it (`home`) and that target's operation; an edit or an extension begins with one of the
+    stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
+    targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
+    left out. `callback_url` is where its end is told, `base_url` where clients find this gateway; no
+    provider sees either.
     """
 
     surface: str
@@ -51,7 +55,9 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     audio: bool | None = None
     strict: bool = False
     link: str | None = None
+    links: Sequence[tuple[str, str]] = ()
     inputs: Sequence[str] = ()
+    source_seconds: float = 0.0
     remixed_from: str | None = None
     home: str | None = None
     source: Json | None = None
@@ -61,16 +67,26 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """An ask with the picture that came along, and the names of fields that mean nothing to us."""
+    """An ask with the files that came along, one for each of its inputs, and the names of unknown fields."""
 
     ask: Ask
-    picture: Upload | None = None
+    files: Sequence[Upload] = ()
     ignored: Sequence[str] = ()
 
     def fingerprint(self) -> bytes:
         """The same for every repetition of this request, however it was written down."""
-        picture = self.picture.sha256 if self.picture else ""
-        return hashlib.sha256(msgspec.json.encode([self.ask, picture])).digest()
+        files = [file.sha256 for file in self.files] or [""]
+        return hashlib.sha256(msgspec.json.encode([self.ask, *files])).digest()
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A wish to edit or extend a video: `source` is the id of one of ours, or it came along with the wish.
+
+    The ask's model is empty when none was named.
+    """
+
+    wish: Wish
+    source: str | None = None
 
 
 class Surface(Struct, frozen=True, kw_only=True):
@@ -101,7 +117,7 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
     """The wish in a decoded JSON object or form. Raises InvalidRequest naming field, value and way out."""
     left = {name: value for name, value in fields.items() if value is not None}
     _check_count(left.pop("n", 1))
-    link, picture = first_frame(*_first(left, surface.picture), text=surface is not VIDEOS)
+    pictures = _pictures(surface, left)
     ask = Ask(
         surface=surface.name,
         model=_text(left, "model", 256) or _default_model(surface),
@@ -115,10 +131,42 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
         audio=_audio(left),
         strict=_strict(left),
         callback_url=_text(left, "callback_url", MAX_TEXT),
-        link=link,
-        inputs=(FIRST_FRAME,) if picture else (),
+        link=next((link for role, link, _ in pictures if link and role == FIRST_FRAME), None),
+        links=[(role, link) for role, link, _ in pictures if link and role != FIRST_FRAME],
+        inputs=[role for role, _, file in pictures if file],
     )
-    return Wish(ask=ask, picture=picture, ignored=sorted(left)[:20])
+    return Wish(ask=ask, files=[file for _, _, file in pictures if file], ignored=sorted(left)[:20])
+
+
+def read_change(operation: str, fields: Mapping[str, object]) -> Change:
+    """The edit or extension in a decoded JSON object or form. Raises InvalidRequest."""
+    left = {name: value for name, value in fields.items() if value is not None}
+    source, file = video(left.pop("video", None))
+    if operation == "extend" and "seconds" not in left:
+        message = "`seconds` is required: how much longer the video shall be."
+        raise InvalidRequest(message, code="missing_required_parameter", param="seconds")
+    clip = file.clip if file else None
+    length = clip.seconds if clip else None
+    ask = Ask(
+        surface=VIDEOS.name,
+        model=_text(left, "model", 256) or "",
+        prompt=_prompt(left),
+        operation=operation,
+        seconds=_seconds(VIDEOS, left) if operation == "extend" else length,
+        size=f"{clip.width}x{clip.height}" if clip else None,
+        seed=_seed(left),
+        strict=_strict(left),
+        callback_url=_text(left, "callback_url", MAX_TEXT),
+        inputs=(SOURCE,),
+        source_seconds=length or 0.0,
+    )
+    wish = Wish(ask=ask, files=(file,) if file else (), ignored=sorted(left)[:20])
+    return Change(wish=wish, source=source)
+
+
+def seconds_shown(ask: Ask) -> float:
+    """The length of the video as a whole: an extension is as long as what it begins with and what it adds."""
+    return (ask.seconds or 0.0) + (ask.source_seconds if ask.operation == "extend" else 0.0)
 
 
 def ask_of(job: Job) -> Ask:
@@ -128,11 +176,13 @@ def ask_of(job: Job) -> Ask:
 
 def wanted(ask: Ask, now: float) -> Wanted:
     """What routing must know, at Unix time `now`, of an ask whose length and size are chosen."""
+    linked = [FIRST_FRAME] if ask.link else []
+    linked += [role for role, _ in ask.links]
     return Wanted(
         seconds=ask.seconds or 0.0,
         size=ask.size or "",
-        inputs=(*ask.inputs, FIRST_FRAME) if ask.link else ask.inputs,
-        linked=ask.link is not None,
+        inputs=(*ask.inputs, *linked),
+        linked=bool(linked),
         uploaded=bool(ask.inputs),
         audio=ask.audio,
         seed=ask.seed is not None,
@@ -144,14 +194,16 @@ def wanted(ask: Ask, now: float) -> Wanted:
         home=ask.home,
         priced=ask.priced,
         now=now,
+        operation=ask.operation,
     )  # fmt: skip
 
 
 def field_name(surface: str, field: str) -> str:
-    """What a surface calls one of routing's fields (seconds, size, inputs, links, audio, prompt)."""
+    """What a surface calls one of routing's fields (seconds, size, inputs, ...), or a role of a picture."""
     names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
     own = {
         "seconds": names.seconds[0], "size": names.size[0], "inputs": names.picture[0], "links": names.picture[0],
+        FIRST_FRAME: names.picture[0], REFERENCE: "reference_images", SOURCE: "video",
     }  # fmt: skip
     return own.get(field, field)
 
@@ -160,6 +212,12 @@ def read_remix(fields: Mapping[str, object]) -> tuple[str, str | None]:
     """Prompt and callback_url of a remix. Raises InvalidRequest."""
     left = {name: value for name, value in fields.items() if value is not None}
     return _prompt(left), _text(left, "callback_url", MAX_TEXT)
+
+
+def stored_roles(inputs: Sequence[str]) -> list[str]:
+    """The roles under which the files of an ask are kept: its inputs, those that repeat with a number."""
+    before = [inputs[:at].count(role) for at, role in enumerate(inputs)]
+    return [f"{role}-{count + 1}" if count else role for role, count in zip(inputs, before, strict=True)]
 
 
 def _default_model(surface: Surface) -> str:
@@ -192,6 +250,29 @@ def _text(left: dict[str, object], name: str, longest: int) -> str | None:
 def _first(left: dict[str, object], names: Sequence[str]) -> tuple[str, object]:
     found = [(name, left.pop(name)) for name in names if name in left]
     return found[0] if found else (names[0], None)
+
+
+def _pictures(surface: Surface, left: dict[str, object]) -> list[tuple[str, str | None, Upload | None]]:
+    """Role, link and file of every picture, of which link or file is given."""
+    text = surface is not VIDEOS
+    name, first = _first(left, surface.picture)
+    given = [(FIRST_FRAME, name, first, text), (LAST_FRAME, "last_frame", left.pop("last_frame", None), True)]
+    references = _list(left, "reference_images", MAX_REFERENCES)
+    given += [(REFERENCE, f"reference_images[{at}]", one, True) for at, one in enumerate(references)]
+    if surface is not VIDEOS and first is None:
+        frames = zip((FIRST_FRAME, LAST_FRAME), _list(left, "images", 2), strict=False)
+        given += [(role, f"images[{at}]", one, True) for at, (role, one) in enumerate(frames)]
+    found = [(role, *picture(name, value, text=text)) for role, name, value, text in given]
+    return [(role, link, file) for role, link, file in found if link or file]
+
+
+def _list(left: dict[str, object], name: str, most: int) -> list[object]:
+    value = left.pop(name, None)
+    values = value if isinstance(value, list) else [value]
+    if len(values) > most:
+        message = f"`{name}` holds {len(values)} pictures; at most {most} are allowed."
+        raise InvalidRequest(message, code="array_above_max_length", param=name)
+    return values
 
 
 def _seconds(surface: Surface, left: dict[str, object]) -> float | None:

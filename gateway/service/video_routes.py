@@ -31,12 +31,19 @@ def _refuse(route: Route, ask: Ask, now: float) -> NoReturn:
     found = video.mismatch(route, wanted(ask, now))
     if found.field in _OTHERWISE:
         raise _OTHERWISE[found.field](route, found)
-    name = field_name(ask.surface, found.field)
+    name = field_name(ask.surface, _odd_input(route, ask) if found.field == "inputs" else found.field)
     raise InvalidRequest(
         f"No target of `{route.model}` can do {name}={found.value}; allowed: {found.allowed}.",
         code="unsupported_value",
         param=name,
     )
+
+
+def _odd_input(route: Route, ask: Ask) -> str:
+    """The first role that no target takes; `inputs` where it is their being together, or their lack."""
+    taken = [target.target.video.inputs for target in route.targets]
+    given = wanted(ask, 0.0).inputs
+    return next((role for role in given if not any(one is None or role in one for one in taken)), "inputs")
 
 
 def _no_price(route: Route, _found: video.Mismatch) -> GatewayError:
@@ -62,12 +69,22 @@ def _retired(route: Route, _found: video.Mismatch) -> GatewayError:
     return NotFound(message, code="model_unavailable", param="model")
 
 
+def _not_offered(route: Route, found: video.Mismatch) -> GatewayError:
+    return InvalidRequest(
+        f"No target of `{route.model}` can {found.value} videos; it can: {found.allowed}. "
+        "GET /v1/videos/models tells what each model can do.",
+        code="unsupported_operation",
+        param="model",
+    )
+
+
 def _moved(_route: Route, _found: video.Mismatch) -> GatewayError:
     message = "The provider that made this video is not configured any more, and only it could remix it."
     return Conflict(message, code="no_route", retry=False)
 
 
 _OTHERWISE: Mapping[str, Callable[[Route, video.Mismatch], GatewayError]] = {
+    "operation": _not_offered,
     "price": _no_price,
     "home": _moved,
     "model": _retired,

@@ -16,7 +16,7 @@ from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
-from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, wanted
+from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.transport.client import Upstream
@@ -202,8 +202,8 @@ class Submitting:
             model=asked.model,
             prompt=asked.prompt,
             operation=asked.operation,
-            seconds=asked.seconds,
-            size=asked.size,
+            seconds=None if asked.operation == "edit" else asked.seconds,
+            size=None if asked.operation in ("edit", "extend") else asked.size,
             seed=asked.seed,
             negative_prompt=asked.negative_prompt,
             style_preset=asked.style_preset,
@@ -217,10 +217,11 @@ class Submitting:
 
     async def _media(self, job: Job, asked: Ask) -> list[Media]:
         media = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []
-        for role in asked.inputs:
-            row = job.file(role)
+        media += [Media(role=role, mime="", url=link) for role, link in asked.links]
+        for role, stored in zip(asked.inputs, stored_roles(asked.inputs), strict=True):
+            row = job.file(stored)
             if row is None:
-                raise ProviderError(ErrorKind.INVALID_REQUEST, "The uploaded picture is gone.", sent=False)
+                raise ProviderError(ErrorKind.INVALID_REQUEST, "An uploaded file is gone.", sent=False)
             file = await self._tools.media.open(row.name)
             try:
                 media.append(Media(role=role, mime=row.mime, data=await file.read(0, row.size)))

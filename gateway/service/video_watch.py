@@ -16,7 +16,7 @@ from gateway.service.sniff import PICTURES, VIDEOS, media_type
 from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
-from gateway.service.video_request import ask_of
+from gateway.service.video_request import Ask, ask_of, seconds_shown
 from gateway.service.video_submit import RECALLED, Tools
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import OverLimitError
@@ -153,9 +153,9 @@ class Watching:
 
     async def _rendered(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:
         output = msgspec.to_builtins(update.output) if update.output else {}
-        told, asked = update.output.seconds if update.output else None, ask_of(job).seconds
-        seconds = told or asked or 0.0
-        billed = asked if asked and abs(asked - seconds) < _FEW_FRAMES else seconds
+        told, ask = update.output.seconds if update.output else None, ask_of(job)
+        seconds = told or seconds_shown(ask)
+        billed = _anew(ask, seconds)
         attempt = replace(attempt, cost=cost(attempt.price, billed) if update.cost is None else update.cost)
         job = replace(job, tries=0, output={**output, "seconds": seconds})
         if job.deleted_at is not None:
@@ -240,6 +240,14 @@ class Watching:
         )  # fmt: skip
 
 
+def _anew(ask: Ask, seconds: float) -> float:
+    """How much of a video of so many seconds was made for this job: less what an extension began with."""
+    asked = ask.seconds
+    if asked and any(abs(asked + rest - seconds) < _FEW_FRAMES for rest in (0.0, ask.source_seconds)):
+        return asked
+    return seconds
+
+
 def _charged(job: Job, attempt: Attempt) -> Job:
-    seconds = (job.output or {}).get("seconds") or 0.0
+    seconds = _anew(ask_of(job), (job.output or {}).get("seconds") or 0.0)
     return replace(job, cost=attempt.cost, video_ms=round(seconds * 1000))

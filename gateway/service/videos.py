@@ -5,7 +5,7 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -17,10 +17,19 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.access import allowed_route
-from gateway.service.first_frame import MAX_PICTURE
+from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
-from gateway.service.video_request import FIRST_FRAME, Ask, Wish, ask_of, wanted
+from gateway.service.video_request import (
+    VIDEOS,
+    Ask,
+    Change,
+    Wish,
+    ask_of,
+    seconds_shown,
+    stored_roles,
+    wanted,
+)
 from gateway.service.video_routes import complete
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
@@ -29,13 +38,13 @@ from gateway.store.jobs import Job
 from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
-from providers.video import VIDEO_REMIX
 
 RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
 MAX_KEY = 255
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url may take."""
+_PIECE = 1 << 20
 
 VIDEO, THUMBNAIL = "video", "thumbnail"
 VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
@@ -94,14 +103,63 @@ class Videos:
                 code="video_not_ready",
                 retry=False,
             )
-        if made.dialect not in VIDEO_REMIX:
+        if not self._remixes(source.model, made.target):
             message = f"`{made.provider}` made the video `{job}` and cannot remix; create a new one instead."
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, inputs=(), callback_url=callback_url, base_url="",
+            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
+
+    async def change(self, caller: Caller, change: Change, origin: Origin) -> Job:
+        """A new job that edits or extends one of the caller's videos, or one that came along."""
+        wish = change.wish
+        if change.source is not None:
+            wish = self._from_ours(await self.get(caller, change.source), wish)
+        model = wish.ask.model or VIDEOS.model or ""
+        return await self.create(caller, replace(wish, ask=replace(wish.ask, model=model)), origin)
+
+    def _from_ours(self, source: Job, wish: Wish) -> Wish:
+        """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
+        _check_ready(source, self._parts.clock.now())
+        row, made = source.file(VIDEO), ask_of(source)
+        if row is None or row.size > MAX_CLIP:
+            message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
+            raise InvalidRequest(message, code="invalid_video", param="video.id")
+        seconds = (source.output or {}).get("seconds") or seconds_shown(made)
+        ask = wish.ask
+        ask = replace(
+            ask,
+            model=ask.model or source.model,
+            seconds=ask.seconds if ask.operation == "extend" else seconds,
+            size=made.size,
+            source_seconds=seconds,
+            remixed_from=source.id,
+        )
+        return replace(wish, ask=ask, files=(self._file(row),))
+
+    def _file(self, row: MediaRow) -> Upload:
+        """A stored file as if it had come along."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                file = await self._parts.media.open(row.name)
+            except FileNotFoundError as error:
+                raise NotFound("The content of this video has expired.", code="expired") from error
+            try:
+                for at in range(0, row.size, _PIECE):
+                    yield await file.read(at, min(_PIECE, row.size - at))
+            finally:
+                file.close()
+
+        return Upload(mime=row.mime, sha256=row.sha256, size=row.size, chunks=chunks)
+
+    def _remixes(self, model: str, target: str) -> bool:
+        """Whether a target can make variations; one that is not configured any more is found out later."""
+        route = self._parts.snapshot().resolve(model, "video")
+        made = next((one for one in route.targets if one.id == target), None) if route else None
+        return made is None or "remix" in made.target.video.operations
 
     async def get(self, caller: Caller, job: str) -> Job:
         """One of the caller's jobs. Raises NotFound."""
@@ -259,16 +317,20 @@ class Videos:
         return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=base_url)) if url else wish
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
-        picture = wish.picture
-        if picture is None or picture.mime is None:
-            return ()
-        stored = await self._parts.media.write(picture.chunks(), MAX_PICTURE)
-        return (
-            MediaRow(
-                name=stored.name, role=FIRST_FRAME, mime=picture.mime, size=stored.size,
-                sha256=stored.sha256, created_at=self._parts.clock.now(),
-            ),
-        )  # fmt: skip
+        rows: list[MediaRow] = []
+        try:
+            for role, file in zip(stored_roles(wish.ask.inputs), wish.files, strict=True):
+                stored = await self._parts.media.write(file.chunks(), file.size)
+                rows.append(
+                    MediaRow(
+                        name=stored.name, role=role, mime=file.mime or "", size=stored.size,
+                        sha256=stored.sha256, created_at=self._parts.clock.now(),
+                    )
+                )  # fmt: skip
+        except BaseException:
+            await self._parts.media.remove(row.name for row in rows)
+            raise
+        return rows
 
     def _job(self, caller: Caller, wish: Wish, fingerprint: bytes, lease: str) -> Job:
         now = self._parts.clock.now()

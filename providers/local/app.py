@@ -16,14 +16,14 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp
 
 from providers.local.content import file_reply
-from providers.local.fields import LARGEST_IMAGE, Fields, json_fields, refuse, unbracketed
+from providers.local.fields import LARGEST_CLIP, LARGEST_IMAGE, Fields, json_fields, refuse, unbracketed
 from providers.local.queue import Job
 from providers.local.refusal import RefusalError
 from providers.local.worker import Worker
 
 log = logging.getLogger("fairlead.worker")
 
-LARGEST_BODY = 2 * LARGEST_IMAGE  # a picture in base64 and a prompt
+LARGEST_BODY = LARGEST_CLIP + LARGEST_IMAGE  # a video, or a picture in base64, and a prompt
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 """A request of an application without users or sessions of Litestar's."""
@@ -41,6 +41,8 @@ def build(worker: Worker, key: str) -> Litestar:
             remove,
             content,
             remix,
+            edit,
+            extend,
             cancel,
             describe,
         ],
@@ -103,6 +105,20 @@ async def remix(request: AnyRequest, video_id: str, worker: Worker) -> Response[
     """Accept a finished video's order again with another prompt."""
     token = request.headers.get("idempotency-key")
     return _video(worker, worker.remix(video_id, await _fields(request), token))
+
+
+@post("/videos/edits", status_code=200)
+async def edit(request: AnyRequest, worker: Worker) -> Response[dict[str, Any]]:
+    """Accept a video drawn over another one."""
+    token = request.headers.get("idempotency-key")
+    return _video(worker, worker.change("edit", await _fields(request), token))
+
+
+@post("/videos/extensions", status_code=200)
+async def extend(request: AnyRequest, worker: Worker) -> Response[dict[str, Any]]:
+    """Accept a video that goes on where another one ends."""
+    token = request.headers.get("idempotency-key")
+    return _video(worker, worker.change("extend", await _fields(request), token))
 
 
 @post("/videos/{video_id:str}/cancel", status_code=200)

@@ -89,8 +89,8 @@ def _caption(order: Order) -> str:
     ]
     if order.negative_prompt:
         facts.append(f"without {order.negative_prompt}")
-    if order.source:
-        facts.append("remix")
+    if order.operation != "generate":
+        facts.append(order.operation)
     return " · ".join(fact for fact in facts if fact)
 
 

@@ -23,7 +23,7 @@ class Model(Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    operations: Sequence[str] = ("generate", "remix")
+    operations: Sequence[str] = ("generate", "remix", "edit", "extend")
     min_edge: int
     max_short_edge: int
     max_long_edge: int
@@ -39,7 +39,9 @@ class Order(Struct, frozen=True, kw_only=True):
     """What is to be made: checked, complete and never changed, so that a second try gives the same video.
 
     `width` and `height` are as the client asked; an engine may have to render a little more. `image` says
-    whether a picture to start from lies in the task's folder. `source` is the video a remix began with.
+    whether a picture to start from lies in the task's folder, `clip` the same of a video that is edited or
+    extended; `seconds` is then the length of the whole, and `added` how much of it is new. `source` is the id
+    of the video it began with.
     """
 
     model: str
@@ -53,6 +55,8 @@ class Order(Struct, frozen=True, kw_only=True):
     style_preset: str | None = None
     camera_movement: str | None = None
     image: bool = False
+    clip: bool = False
+    added: float = 0.0
     source: str | None = None
 
     @property
@@ -72,7 +76,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One order for the engine. The engine reads `IMAGE` from `folder` and leaves `VIDEO` and `THUMBNAIL`."""
+    """One order for the engine. The engine reads `IMAGE` or `CLIP` from `folder` and leaves `VIDEO` and `THUMBNAIL`."""
 
     id: str
     order: Order
@@ -80,6 +84,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 IMAGE = "input"
+CLIP = "source.mp4"
 VIDEO = "video.mp4"
 THUMBNAIL = "thumbnail.webp"
 

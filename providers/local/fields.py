@@ -16,6 +16,7 @@ import msgspec
 
 from providers.local.engine import Model, Order
 from providers.local.refusal import RefusalError
+from providers.mp4 import Clip, clip
 
 Fields: TypeAlias = Mapping[str, Any]
 """Field name to text, number, list, object, or the bytes of an uploaded file."""
@@ -24,6 +25,7 @@ LONGEST_PROMPT = 32_000
 LONGEST_WORD = 200  # letters of a style or a camera movement
 LARGEST_SEED = 2**63 - 1
 LARGEST_IMAGE = 20 * 2**20
+LARGEST_CLIP = 64 * 2**20
 
 _KNOWN = (
     "model",
@@ -35,6 +37,7 @@ _KNOWN = (
     "style_preset",
     "camera_movement",
     "input_reference",
+    "video",
 )
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
@@ -71,7 +74,7 @@ def json_fields(body: bytes) -> Fields:
 
 def fingerprint(fields: Fields) -> str:
     """The same for the same request sent again."""
-    told = {name: fields[name] for name in _KNOWN if name in fields}
+    told: dict[str, Any] = {name: fields[name] for name in _KNOWN if name in fields}
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
 
@@ -93,6 +96,46 @@ def read_order(fields: Fields, models: Sequence[Model]) -> tuple[Order, bytes | 
         image=image is not None,
     )
     return order, image
+
+
+def read_change(operation: str, fields: Fields, footage: Clip, models: Sequence[Model]) -> Order:
+    """The order that an edit or an extension of a video asks for: its size, and its length or what is added."""
+    model = _model(fields, models)
+    added = _seconds(fields, model) if operation == "extend" else 0.0
+    width, height = _size({"size": f"{footage.width}x{footage.height}"}, model)
+    return Order(
+        model=model.id,
+        prompt=prompt(fields),
+        operation=operation,
+        width=width,
+        height=height,
+        seconds=footage.seconds + added,
+        seed=_seed(fields),
+        clip=True,
+        added=added,
+    )
+
+
+def read_footage(fields: Fields) -> tuple[str | None, bytes]:
+    """The field `video`: the id of a video made here, or the bytes of an MP4 that came along."""
+    value = fields.get("video")
+    if isinstance(value, dict) and isinstance(value.get("id"), str):
+        return value["id"], b""
+    if not isinstance(value, bytes):
+        raise refuse(
+            "video", value, "an uploaded MP4 or an object with the id of a video", code="invalid_type"
+        )
+    if len(value) > LARGEST_CLIP:
+        raise refuse("video", value, f"at most {LARGEST_CLIP} bytes")
+    return None, value
+
+
+def footage_of(data: bytes) -> Clip:
+    """What a video that came along says of itself."""
+    found = clip(lambda start, count: data[start : start + count], len(data))
+    if found is None:
+        raise refuse("video", data, "an MP4 that says how long and how large it is")
+    return found
 
 
 def prompt(fields: Fields) -> str:

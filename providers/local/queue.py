@@ -17,13 +17,17 @@ the call returns. They take about a millisecond, a few times per job, and are ma
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from providers.local.engine import IMAGE, Order, Output
+from providers.local.engine import CLIP, IMAGE, VIDEO, Order, Output
+
+Inputs: TypeAlias = Mapping[str, bytes]
+"""The files a job starts from, by the names the engine knows them by."""
 
 TRIES = 2
 CRASHED = "engine_crashed"
@@ -100,17 +104,22 @@ class Queue:
         """Where the files of a job are."""
         return self._videos / job.id
 
-    def image(self, job: Job) -> bytes | None:
-        """The picture a job starts from."""
-        return (self.folder(job) / IMAGE).read_bytes() if job.order.image else None
+    def inputs(self, job: Job) -> Inputs:
+        """What a job starts from."""
+        names = [name for name, given in ((IMAGE, job.order.image), (CLIP, job.order.clip)) if given]
+        return {name: (self.folder(job) / name).read_bytes() for name in names}
 
-    def add(self, order: Order, image: bytes | None, *, token: str | None, fingerprint: str, now: int) -> Job:
+    def video(self, job: Job) -> bytes:
+        """The finished file of a completed job."""
+        return (self.folder(job) / VIDEO).read_bytes()
+
+    def add(self, order: Order, inputs: Inputs, *, token: str | None, fingerprint: str, now: int) -> Job:
         """Accept a job; on return it is on disk. `token` must not be in the table yet."""
         job_id = f"video_{secrets.token_hex(16)}"
         folder = self._videos / job_id
         folder.mkdir()
-        if image is not None:
-            (folder / IMAGE).write_bytes(image)
+        for name, data in inputs.items():
+            (folder / name).write_bytes(data)
         return self._jobs(
             "INSERT INTO jobs (id, status, created_at, request, token, fingerprint)"
             " VALUES (?, 'queued', ?, ?, ?, ?) RETURNING *",

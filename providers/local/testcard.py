@@ -14,10 +14,10 @@ import av
 import msgspec
 import numpy as np
 
-from providers.local.backdrop import Backdrop, Lights, Picture
+from providers.local.backdrop import Backdrop, Footage, Lights, Picture
 from providers.local.card import Card
 from providers.local.encode import even, write_video
-from providers.local.engine import IMAGE, Engine, Model, Order, Output
+from providers.local.engine import CLIP, IMAGE, Engine, Model, Order, Output
 
 MODEL = Model(
     id="testcard",
@@ -48,7 +48,11 @@ class TestCard:
         }
 
     def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Output:
-        """Draw the video; a remix is drawn anew from the source's order with the new prompt."""
+        """Draw the video; a remix is drawn anew from the source's order with the new prompt.
+
+        An edit lays the card over the video it begins with; an extension shows that as it is, and goes on
+        with the card over its last picture.
+        """
         count = max(1, round(order.seconds * MODEL.fps))
         output = Output(
             width=even(order.width), height=even(order.height), fps=MODEL.fps, seconds=count / MODEL.fps
@@ -64,14 +68,19 @@ def load() -> Engine:
 
 def _frames(order: Order, folder: Path, output: Output, count: int) -> Iterator[av.VideoFrame]:
     backdrop: Backdrop
-    if order.image:
+    untouched = 0
+    if order.clip:
+        backdrop = Footage(folder / CLIP, output.width, output.height)
+        untouched = round((order.seconds - order.added) * output.fps) if order.operation == "extend" else 0
+    elif order.image:
         backdrop = Picture(folder / IMAGE, output.width, output.height)
     else:
         backdrop = Lights(_dice(order), output.width, output.height)
     card = Card(order, output, count)
     for index in range(count):
         frame = backdrop.frame(index / output.fps)
-        card.draw(frame, index)
+        if index >= untouched:
+            card.draw(frame, index)
         yield frame
 
 

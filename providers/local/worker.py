@@ -7,9 +7,17 @@ from typing import Any
 import msgspec
 
 from providers.local.content import File
-from providers.local.engine import THUMBNAIL, VIDEO, Model, Order
-from providers.local.fields import Fields, fingerprint, prompt, read_order
-from providers.local.queue import Job, Queue
+from providers.local.engine import CLIP, IMAGE, THUMBNAIL, VIDEO, Model, Order
+from providers.local.fields import (
+    Fields,
+    fingerprint,
+    footage_of,
+    prompt,
+    read_change,
+    read_footage,
+    read_order,
+)
+from providers.local.queue import Inputs, Job, Queue
 from providers.local.refusal import RefusalError
 from providers.local.runner import Runner
 from providers.local.settings import Settings
@@ -35,7 +43,22 @@ class Worker:
         if known is not None:
             return known
         order, image = read_order(fields, self._models())
-        return self._accept(order, image, token, mark)
+        return self._accept(order, {} if image is None else {IMAGE: image}, token, mark)
+
+    def change(self, operation: str, fields: Fields, token: str | None) -> Job:
+        """Accept an edit or an extension (`edit`, `extend`) of a video made here or sent along."""
+        mark = f"{operation} {fingerprint(fields)}"
+        known = self._known(token, mark)
+        if known is not None:
+            return known
+        source_id, data = read_footage(fields)
+        if source_id is not None:
+            source = self.find(source_id)
+            if source.status != "completed":
+                raise _not_completed(source, status=400)
+            data = self._queue.video(source)
+        order = read_change(operation, fields, footage_of(data), self._models())
+        return self._accept(msgspec.structs.replace(order, source=source_id), {CLIP: data}, token, mark)
 
     def remix(self, source_id: str, fields: Fields, token: str | None) -> Job:
         """Accept the same video as before with another prompt, seed and picture kept."""
@@ -46,10 +69,11 @@ class Worker:
             return known
         if source.status != "completed":
             raise _not_completed(source, status=400)
+        again = source.order.operation if source.order.clip else "remix"
         order = msgspec.structs.replace(
-            source.order, prompt=prompt(fields), operation="remix", source=source.id
+            source.order, prompt=prompt(fields), operation=again, source=source.id
         )
-        return self._accept(order, self._queue.image(source), token, mark)
+        return self._accept(order, self._queue.inputs(source), token, mark)
 
     def find(self, job_id: str) -> Job:
         """The job with that id. Raises RefusalError (404)."""
@@ -149,7 +173,7 @@ class Worker:
             )
         return self.runner.ready.models
 
-    def _accept(self, order: Order, image: bytes | None, token: str | None, mark: str) -> Job:
+    def _accept(self, order: Order, inputs: Inputs, token: str | None, mark: str) -> Job:
         waiting = len(self._queue.waiting())
         if waiting >= self.settings.queue_size:
             wait = self.runner.slot_free_in()
@@ -159,7 +183,7 @@ class Worker:
                 f"{waiting} videos wait already, which is all this worker takes (--queue-size).",
                 retry_after=max(1.0, _UNKNOWN_WAIT if wait is None else wait),
             )
-        job = self._queue.add(order, image, token=token, fingerprint=mark, now=int(time.time()))
+        job = self._queue.add(order, inputs, token=token, fingerprint=mark, now=int(time.time()))
         self.runner.feed()
         return self.find(job.id)
 

@@ -59,5 +59,3 @@ VIDEO_CANCEL: Mapping[str, VideoCancel] = {
 }
 VIDEO_INLINE: Mapping[str, VideoInline] = {"gemini_omni": gemini_omni, "veo": veo}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {"kling": kling}
-VIDEO_REMIX: frozenset[str] = frozenset(("openai",))
-"""Dialects that can make a variation of a video they made."""

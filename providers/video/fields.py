@@ -148,7 +148,7 @@ def unsupported(param: str, why: str) -> ProviderError:
 
 
 def _check(request: VideoRequest, limits: VideoLimits, prompt: str) -> None:
-    if request.operation != "generate":
+    if request.operation not in limits.operations:
         raise unsupported("operation", f"{request.operation} is not a thing it can be asked for")
     if limits.max_prompt is not None and units(prompt) > limits.max_prompt:
         raise unsupported("prompt", f"it takes prompts of at most {limits.max_prompt} characters")

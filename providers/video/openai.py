@@ -5,6 +5,7 @@ The operation is `{"id": ...}`, the video's id upstream. Sources: VIDEO_WIRE 1.2
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -137,9 +138,34 @@ def _remix(request: VideoRequest, target: Target) -> HttpRequest:
     )
 
 
+def _change(path: str, request: VideoRequest, target: Target) -> HttpRequest:
+    """An edit or an extension of a video that is sent along; `model` is for servers that have several."""
+    sources = [media for media in request.media if media.role == "source_video" and media.data]
+    if len(sources) != 1 or len(request.media) != 1:
+        raise _unsupported("video", "it changes one video, which is sent along")
+    wanted: dict[str, object] = {
+        "prompt": request.prompt,
+        "model": target.model,
+        "seconds": None if request.seconds is None else f"{request.seconds:g}",
+        "seed": request.seed,
+    }
+    fields = {name: Raw(encode(value)) for name, value in wanted.items() if value is not None}
+    dropped = quirks.apply(fields, target.quirks)
+    kind, body = form(fields, [("video", sources[0])])
+    return HttpRequest(
+        method="POST",
+        url=f"{target.base_url}/videos/{path}",
+        headers=_headers(target, kind, request.token),
+        body=body,
+        dropped=dropped,
+    )
+
+
 _OPERATIONS: Mapping[str, Callable[[VideoRequest, Target], HttpRequest]] = {
     "generate": _generate,
     "remix": _remix,
+    "edit": partial(_change, "edits"),
+    "extend": partial(_change, "extensions"),
 }
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from openai.types import CreateEmbeddingResponse, Model
+from openai.types import CreateEmbeddingResponse, Model, VideoDeleteResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
+from tests.e2e.stage import check_video
 from tests.running import PROVIDER_KEY
 from tests.wire import OUR_EXTENSIONS, check
 
@@ -194,8 +195,21 @@ def _models(seen: Exchange, _vendor: Names) -> None:
         check(Model, row, allow=MODEL_FACTS)
 
 
+def _videos(seen: Exchange, _vendor: Names) -> None:
+    if seen.headers["content-type"] != "application/json":
+        assert seen.headers["content-type"] == "video/mp4"
+        return
+    body = json.loads(seen.said)
+    if body["object"] == "video.deleted":
+        check(VideoDeleteResponse, body)
+        return
+    for video in body["data"] if body["object"] == "list" else [body]:
+        check_video(video)
+
+
 _ANSWERS: Mapping[str, Callable[[Exchange, Names], None]] = {
     "chat": _chat,
     "embeddings": _embeddings,
     "models": _models,
+    "videos": _videos,
 }

@@ -22,7 +22,7 @@ PRICE = 0.004
 PROMPT = "A red kite"
 TINY: Mapping[str, Any] = {"seconds": "1", "size": "64x64"}
 THIRTEEN = frozenset(Video.model_fields)
-OURS = frozenset(("provider", "provider_model", "cost_usd", "warnings", "output", "attempts"))
+OURS = frozenset(("provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta"))
 """What we add to OpenAI's Video object."""
 _SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 _ERROR = {"message", "type", "param", "code"}
@@ -132,7 +132,8 @@ class Stage:
 
 
 def routing(studio: str, keys: Iterable[str]) -> str:
-    """A routing file: `sora-2` is made at once, `narrow` takes little, `waiting` never begins, `broken` fails.
+    """A routing file: `sora-2` is made at once, `narrow` takes little, `plain` cannot change videos, `waiting`
+    never begins, `broken` fails.
 
     Webhooks may go to 127.0.0.2, beside the public internet.
     """
@@ -141,6 +142,7 @@ def routing(studio: str, keys: Iterable[str]) -> str:
     models = {
         "sora-2": [testcard],
         "narrow": [{**testcard, "seconds": [1, 2], "sizes": ["64x64", "128x72"], "inputs": []}],
+        "plain": [{"provider": "studio", "model": "another", **price}],
         "waiting": [{"provider": "nowhere", "model": "testcard", **price}],
         "broken": [{"provider": "studio", "model": "no-such-engine", **price}],
     }

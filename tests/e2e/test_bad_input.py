@@ -62,6 +62,8 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"callback_url": "https://169.254.169.254/"}, "callback_url", "invalid_value"),
     ({"callback_url": "https://localhost/"}, "callback_url", "invalid_value"),
     ({"callback_url": "https://x.example/" + "x" * 2000}, "callback_url", "string_above_max_length"),
+    ({"last_frame": "https://pictures.example/a.png"}, "last_frame", "unsupported_value"),
+    ({"reference_images": "ftp://pictures.example/a.png"}, "reference_images[0]", "invalid_value"),
     ({"negative_prompt": "x" * 2001}, "negative_prompt", "string_above_max_length"),
     ({"style_preset": "x" * 101}, "style_preset", "string_above_max_length"),
     ({"input_reference": "words"}, "input_reference", "invalid_type"),

@@ -16,7 +16,7 @@ FACES = frozenset(("id", "job_id", "task_id"))
 KEYS = FACES | {
     "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt", "duration",
     "resolution", "style_preset", "camera_movement", "seed", "negative_prompt", "video_url", "error_message",
-    "error", "provider", "provider_model", "cost_usd", "warnings", "output", "attempts",
+    "error", "provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from gateway.errors import NotFound
 from gateway.service import runner
-from gateway.service.first_frame import Upload
+from gateway.service.video_inputs import Upload
 from gateway.store.jobs import Job
 from tests.service.video_provider import MP4, PNG, Provider
 from tests.service.video_rig import ANN, Rig, rig, snapshot, target
@@ -97,7 +97,8 @@ async def test_a_refusal_moves_on_to_the_next_target_under_the_same_id(tmp_path:
 
 
 async def test_what_no_target_can_be_told_is_named(tmp_path: Path) -> None:
-    async with rig(tmp_path, snapshot(target("one", "http://127.0.0.1:9")), running=False) as r:
+    made = target("one", "http://127.0.0.1:9", operations=("generate", "extend"))
+    async with rig(tmp_path, snapshot(made), running=False) as r:
         job = await r.create()
         async with r.parts.database.write() as transaction:
             request = msgspec.json.encode({**job.request, "operation": "extend"}).decode()
@@ -107,7 +108,7 @@ async def test_what_no_target_can_be_told_is_named(tmp_path: Path) -> None:
         await r.runner.stop()
         await running
         assert told(done) == ("failed", "unsupported_parameter")
-        assert done.warnings == ["one cannot be told `operation`"]
+        assert done.warnings == ["one cannot be told `video`"]
 
 
 async def test_a_provider_that_is_not_up_yet_is_waited_for(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from gateway.errors import (
     NotFound,
     Unprocessable,
 )
-from gateway.service.first_frame import Upload
+from gateway.service.video_inputs import Upload
 from gateway.service.videos import Origin
 from gateway.store.jobs import Job
 from tests.servers import PostgresServer, postgres_server  # noqa: F401

@@ -55,7 +55,7 @@ def target(
         id=f"{name}/{model}",
         target=Target(
             provider=name, dialect="openai", base_url=f"{url}/v1", model=model,
-            video=VideoLimits(idempotent_submit=repeats, **limits),
+            video=VideoLimits(idempotent_submit=repeats, **{"operations": ("generate", "remix"), **limits}),
         ),
         price=None if price is None else Price(per_second=round(price * NANO)),
         timeouts=QUICK,

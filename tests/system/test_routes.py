@@ -21,6 +21,7 @@ POLICY: Mapping[str, str] = {
     "POST /v1/embeddings": KEYED,
     "GET /v1/models": KEYED,
     "GET /v1/models/{model:path}": KEYED,
+    "GET /v1/videos/models": KEYED,
     "POST /v1/videos": KEYED,
     "GET /v1/videos": KEYED,
     "GET /v1/videos/{video_id:str}": KEYED,

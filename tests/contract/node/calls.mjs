@@ -6,7 +6,7 @@
 // A result is {"value": ...} or {"error": {...}}, in the order of the calls, which are made one by one. An
 // exchange is one HTTP request with all that it was answered, byte for byte.
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const exchanges = [];
 
@@ -14,7 +14,7 @@ async function taped(url, init) {
   const response = await fetch(url, init);
   const { status, headers } = response;
   const pieces = [];
-  const seen = { path: new URL(url).pathname, asked: init.body ?? "", status, headers: Object.fromEntries(headers), pieces };
+  const seen = { path: new URL(url).pathname, asked: typeof init.body === "string" ? init.body : "", status, headers: Object.fromEntries(headers), pieces };
   exchanges.push(seen);
   const tap = new TransformStream({
     transform(piece, on) {
@@ -40,6 +40,10 @@ async function helped(client, ask) {
   return { completion: await stream.finalChatCompletion(), kinds: [...kinds] };
 }
 
+async function clip(base64, ask) {
+  return base64 ? toFile(Buffer.from(base64, "base64"), "source.mp4", { type: "video/mp4" }) : ask.video;
+}
+
 // What a call may do; every later surface of the client gets its line here.
 const VERBS = {
   chat: (client, ask) => client.chat.completions.create(ask),
@@ -48,6 +52,20 @@ const VERBS = {
   embeddings: (client, ask) => client.embeddings.create(ask),
   models: (client) => collected(client.models.list()),
   model: (client, ask) => client.models.retrieve(ask),
+  video_methods: (client) => Object.getOwnPropertyNames(Object.getPrototypeOf(client.videos)),
+  video_create: (client, ask) => client.videos.create(ask),
+  video_retrieve: (client, ask) => client.videos.retrieve(ask),
+  video_list: (client, ask) => collected(client.videos.list(ask)),
+  video_delete: (client, ask) => client.videos.delete(ask),
+  video_remix: (client, { id, ...ask }) => client.videos.remix(id, ask),
+  video_edit: async (client, { base64, ...ask }) => client.videos.edit({ ...ask, video: await clip(base64, ask) }),
+  video_extend: async (client, { base64, ...ask }) => client.videos.extend({ ...ask, video: await clip(base64, ask) }),
+  video_content: async (client, ask) => {
+    const answer = await client.videos.downloadContent(ask);
+    return Buffer.from(await answer.arrayBuffer()).toString("base64");
+  },
+  character_create: async (client, { base64, ...ask }) => client.videos.createCharacter({ ...ask, video: await clip(base64, ask) }),
+  character_get: (client, ask) => client.videos.getCharacter(ask),
 };
 
 async function made(client, call) {

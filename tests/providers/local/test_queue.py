@@ -25,7 +25,9 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 
 def add(queue: Queue, prompt: str = "a kite", *, token: str | None = None, image: bytes | None = None) -> Job:
-    return queue.add(order(prompt), image, token=token, fingerprint="f", now=100)
+    return queue.add(
+        order(prompt), {} if image is None else {IMAGE: image}, token=token, fingerprint="f", now=100
+    )
 
 
 def status(queue: Queue, job: Job) -> str:
@@ -46,7 +48,7 @@ def test_everything_is_there_after_opening_again(queue: Queue, tmp_path: Path) -
     queue.close()
     reopened = Queue(tmp_path)
     assert reopened.by_token("t") == reopened.get(job.id) == job
-    assert reopened.image(job) is None  # the order knows of no picture
+    assert reopened.inputs(job) == {}  # the order knows of no picture
     assert (reopened.folder(job) / IMAGE).read_bytes() == b"picture"
     reopened.close()
 

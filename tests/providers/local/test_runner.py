@@ -30,7 +30,7 @@ async def running(folder: Path, engine: str) -> AsyncIterator[tuple[Runner, Queu
     """A runner whose engine is that code, with one job in the queue."""
     queue = Queue(folder)
     order = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
-    job = queue.add(order, None, token=None, fingerprint="f", now=1)
+    job = queue.add(order, {}, token=None, fingerprint="f", now=1)
     runner = Runner(queue, (sys.executable, "-c", engine), keep=3600)
     task = asyncio.create_task(runner.run())
     try:

@@ -249,7 +249,7 @@ def test_refusals_are_openai_errors(
             400,
         ),
         ("application/json", b"[" * 100_000, 400),
-        ("application/json", b" " * (41 * 2**20), 413),
+        ("application/json", b" " * (85 * 2**20), 413),
     ],
 )
 def test_bodies_that_cannot_be_read(worker: RunningWorker, kind: str, content: bytes, status: int) -> None:
@@ -272,7 +272,11 @@ def test_files_exist_once_the_video_is_completed(worker: RunningWorker, finished
 def test_the_worker_tells_what_it_can_make_and_how_busy_it_is(worker: RunningWorker) -> None:
     idle = until(lambda: told if (told := worker.get("/worker").json())["free_slots"] else None)
     (model,) = idle["models"]
-    assert (model["id"], model["operations"], model["fps"]) == ("testcard", ["generate", "remix"], 24)
+    assert (model["id"], model["operations"], model["fps"]) == (
+        "testcard",
+        ["generate", "remix", "edit", "extend"],
+        24,
+    )
     assert (model["min_seconds"], model["max_seconds"], model["default_size"]) == (1, 60, "720x1280")
     assert {"av", "numpy", "pillow"} <= set(idle["versions"])
     assert (idle["ready"], idle["free_slots"], idle["queued"], idle["eta_s"]) == (True, 1, 0, 0)

@@ -132,7 +132,8 @@ def test_a_link_to_a_picture_is_sent_as_a_link() -> None:
         ({"media": (Media(role="last_frame", mime="image/png", data=b"x"),)}, "last_frame"),
         ({"media": (Media(role="source_video", mime="video/mp4", data=b"x"),)}, "source_video"),
         ({"media": (Media(role="first_frame", mime="image/png", data=b"x"),) * 2}, "input_reference"),
-        ({"operation": "extend"}, "operation"),
+        ({"operation": "upscale"}, "operation"),
+        ({"operation": "extend"}, "video"),
         ({"operation": "remix"}, "source"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reads the picture a video is to begin with: an uploaded file, a data URI, or a link (pure)."""
+"""Reads what a video is made from: pictures as uploads, data URIs or links, and videos as uploads or ids (pure)."""
 
 import base64
 import binascii
@@ -9,27 +9,31 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.service.sniff import PICTURES, media_type
+from providers.mp4 import Clip
 
 MAX_PICTURE = 25 * 1024 * 1024
 """Bytes of one uploaded picture."""
+MAX_CLIP = 50 * 1024 * 1024
+"""Bytes of one video to begin with."""
 MAX_LINK = 20_971_520
 """Characters of `image_url`, data URI included (OpenAI's API description)."""
 
 
 class Upload(Struct, frozen=True, kw_only=True):
-    """A picture that came with the request. `chunks` gives its bytes from the start each time it is called.
+    """A file that came with the request. `chunks` gives its bytes from the start each time it is called.
 
-    `mime` was read from the bytes; None when they are nothing we know.
+    `mime` was read from the bytes; None when they are nothing we know. `clip` is what an MP4 says of itself.
     """
 
     mime: str | None
     sha256: str
     size: int
     chunks: Callable[[], AsyncIterator[bytes]]
+    clip: Clip | None = None
 
 
-def first_frame(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
-    """Where a first frame is: a link that the provider follows, or bytes that came along; both may be None.
+def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
+    """Where a picture is: a link that the provider follows, or bytes that came along; both may be None.
 
     `name` is the field's, for messages; `text` allows the link to stand there without an object around it.
     """
@@ -54,6 +58,23 @@ def first_frame(name: str, value: object, *, text: bool) -> tuple[str | None, Up
         return value, None
     message = f"`{name}` must be an uploaded picture, an https:// link, or a data: URI."
     raise InvalidRequest(message, param=name)
+
+
+def video(value: object) -> tuple[str | None, Upload | None]:
+    """The field `video`: the id of one of our videos, or an MP4 that came along. Raises InvalidRequest."""
+    if isinstance(value, Mapping):
+        source = value.get("id")
+        if isinstance(source, str) and 0 < len(source) <= 200:
+            return source, None
+        raise InvalidRequest("`video.id` must be the id of a video.", code="invalid_type", param="video.id")
+    if not isinstance(value, Upload):
+        code = "missing_required_parameter" if value is None else "invalid_type"
+        raise InvalidRequest("`video` must be an uploaded MP4, or {id} of a video.", code=code, param="video")
+    if value.clip is None:
+        found = value.mime or "something else"
+        message = f"`video` must be an MP4 that says how long and how large it is; the bytes are {found}."
+        raise InvalidRequest(message, code="invalid_video", param="video")
+    return None, value
 
 
 def _checked(upload: Upload, name: str) -> Upload:
