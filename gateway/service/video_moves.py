@@ -22,7 +22,7 @@ from gateway.store.ledger import Entry
 from gateway.store.media_rows import MediaRow
 from providers.types import VideoUpdate
 
-KEPT = ("video", "thumbnail")
+KEPT = ("video", "thumbnail", "spritesheet")
 """Roles of the files that stay with a completed job; what it was made from goes."""
 
 

@@ -4,7 +4,7 @@ A poll that fails says nothing about the video: only the job's deadline ends it.
 its bytes are in our own store and look like a video, never because somebody says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -26,12 +26,12 @@ from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, Json, VideoUpdate
 
 MAX_VIDEO = 4 * 1024**3
-MAX_THUMBNAIL = 8 * 1024**2
+MAX_STILL = 8 * 1024**2
 _NO_PROVIDER_PAUSE = 2.0
 _FEW_FRAMES = 0.2
 """Seconds by which a video may be longer than what was asked for and billed, as 5.04 for 5."""
-_THUMBNAILS: Mapping[str, str] = {"openai": "?variant=thumbnail"}
-"""What turns a dialect's content URL into that of a still picture (VIDEO_WIRE 1.5); most have none."""
+_STILLS: Mapping[str, Sequence[str]] = {"openai": ("thumbnail", "spritesheet")}
+"""The variants of a dialect's content beside the video itself (VIDEO_WIRE 1.5); most have none."""
 
 
 class _Hold:
@@ -209,19 +209,19 @@ class Watching:
         request = hold.adapter.video_content(hold.operation, hold.place.target)
         inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
         video = await self._stored(source, request, "video", inline)
-        thumbnail = _THUMBNAILS.get(hold.attempt.dialect)
-        if thumbnail is None:
-            return [video]
-        try:
-            cover = replace(request, url=request.url + thumbnail)
-            return [video, await self._stored(source, cover, "thumbnail")]
-        except ProviderError:
-            return [video]  # nice to have; not worth a delay
+        files = [video]
+        for variant in _STILLS.get(hold.attempt.dialect, ()):
+            still = replace(request, url=f"{request.url}?variant={variant}")
+            try:
+                files.append(await self._stored(source, still, variant))
+            except ProviderError:
+                break  # nice to have; not worth a delay
+        return files
 
     async def _stored(
         self, source: Source, request: HttpRequest, role: str, inline: VideoInline | None = None
     ) -> MediaRow:
-        limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_THUMBNAIL, PICTURES)
+        limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_STILL, PICTURES)
         try:
             async with self._tools.media.draft(limit) as draft:
                 if inline is None:

@@ -96,7 +96,7 @@ async def remove(video_id: str, worker: Worker) -> dict[str, Any]:
 
 @get("/videos/{video_id:str}/content")
 async def content(request: AnyRequest, video_id: str, worker: Worker) -> ASGIApp:
-    """The bytes of a finished video, or of its still (`variant=thumbnail`)."""
+    """The bytes of a finished video, or of its stills (`variant=thumbnail` or `spritesheet`)."""
     return file_reply(worker.file(video_id, request.query_params.get("variant", "video")))
 
 

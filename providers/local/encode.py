@@ -7,7 +7,7 @@ rounded up by `even`, and the engine draws that one row or column more.
 The same frames give the same bytes: no time stamps are written, and the encoder uses one thread.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import av
@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
-from providers.local.engine import THUMBNAIL, VIDEO, Output
+from providers.local.engine import SPRITESHEET, THUMBNAIL, VIDEO, Output
 
 Pixels = NDArray[np.uint8]
 """Rows, columns, and for colour pictures red, green, blue."""
@@ -28,6 +28,7 @@ second at 1280x720 on one core, where `superfast` makes 80 and twice the bytes (
 
 _BT709 = 1  # the number of BT.709 in H.264's tables of matrices, primaries and transfer curves
 _STILL_EDGE = 512
+_TILE_EDGE, _TILES, _COLUMNS = 256, 9, 3
 
 
 def even(edge: int) -> int:
@@ -51,12 +52,14 @@ def frame_of(rgb: Pixels, width: int, height: int) -> av.VideoFrame:
 def write_video(
     folder: Path, frames: Iterable[av.VideoFrame], output: Output, report: Callable[[int], None]
 ) -> None:
-    """Write the yuv420p frames `output` tells of as `VIDEO`, and the middle one as `THUMBNAIL`.
+    """Write the yuv420p frames `output` tells of as `VIDEO`, the middle one as `THUMBNAIL`, some as `SPRITESHEET`.
 
     `VIDEO` appears whole or not at all. Reports 0 to 99 as frames go by.
     """
     count = round(output.seconds * output.fps)
     part = folder / f"{VIDEO}.part"
+    shown = {at * count // _TILES for at in range(_TILES)}
+    tiles: list[Image.Image] = []
     with av.open(part, "w", format="mp4", options=_MUXER) as file:
         stream = file.add_stream("libx264", rate=round(output.fps), options=_FAST)
         context = stream.codec_context
@@ -68,12 +71,30 @@ def write_video(
             file.mux(stream.encode(frame))
             if index == count // 2:
                 _write_still(frame, folder / THUMBNAIL)
+            if index in shown:
+                tiles.append(_small(frame, _TILE_EDGE))
             report(index * 99 // count)
         file.mux(stream.encode(None))
+    _write_sheet(tiles, folder / SPRITESHEET)
     part.replace(folder / VIDEO)
 
 
 def _write_still(frame: av.VideoFrame, path: Path) -> None:
+    _small(frame, _STILL_EDGE).save(path, "WEBP", quality=80)
+
+
+def _write_sheet(tiles: Sequence[Image.Image], path: Path) -> None:
+    """The tiles in rows of `_COLUMNS`, in the order of the video."""
+    width, height = tiles[0].size
+    rows = -(-len(tiles) // _COLUMNS)
+    sheet = Image.new("RGB", (width * _COLUMNS, height * rows))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, _COLUMNS)
+        sheet.paste(tile, (column * width, row * height))
+    sheet.save(path, "JPEG", quality=80)
+
+
+def _small(frame: av.VideoFrame, edge: int) -> Image.Image:
     picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    picture.thumbnail((_STILL_EDGE, _STILL_EDGE))
-    picture.save(path, "WEBP", quality=80)
+    picture.thumbnail((edge, edge))
+    return picture

@@ -76,7 +76,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One order for the engine. The engine reads `IMAGE` or `CLIP` from `folder` and leaves `VIDEO` and `THUMBNAIL`."""
+    """One order for the engine. The engine reads `IMAGE` or `CLIP` from `folder` and leaves `VIDEO` and its stills."""
 
     id: str
     order: Order
@@ -87,6 +87,7 @@ IMAGE = "input"
 CLIP = "source.mp4"
 VIDEO = "video.mp4"
 THUMBNAIL = "thumbnail.webp"
+SPRITESHEET = "spritesheet.jpg"
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag="ready"):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from providers.local.content import File
-from providers.local.engine import CLIP, IMAGE, THUMBNAIL, VIDEO, Model, Order
+from providers.local.engine import CLIP, IMAGE, SPRITESHEET, THUMBNAIL, VIDEO, Model, Order
 from providers.local.fields import (
     Fields,
     fingerprint,
@@ -22,7 +22,11 @@ from providers.local.refusal import RefusalError
 from providers.local.runner import Runner
 from providers.local.settings import Settings
 
-_VARIANTS = {"video": (VIDEO, "mp4", "video/mp4"), "thumbnail": (THUMBNAIL, "webp", "image/webp")}
+_VARIANTS = {
+    "video": (VIDEO, "mp4", "video/mp4"),
+    "thumbnail": (THUMBNAIL, "webp", "image/webp"),
+    "spritesheet": (SPRITESHEET, "jpg", "image/jpeg"),
+}
 _LONGEST_TOKEN = 255
 _UNKNOWN_WAIT = 2.0  # seconds, while no job has told yet how long jobs take
 _POLL_SHORTEST, _POLL_LONGEST, _POLL_SHARE = 0.2, 5.0, 0.1

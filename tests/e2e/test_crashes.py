@@ -55,7 +55,7 @@ def check_books(crew: Stage, owner: Guest, videos: Mapping[str, str]) -> None:
         assert owner.openai.videos.retrieve(identity).status == "completed"
         assert [row[1:] for row in charged if row[0] == identity] == [("video", 4_000_000, 1000)]
         files = crew.gateway.sql("select role, name, size from media where job = ?", identity)
-        assert {"video"} <= {role for role, *_ in files} <= {"video", "thumbnail"}
+        assert {"video"} <= {role for role, *_ in files} <= {"video", "thumbnail", "spritesheet"}
         for _, name, size in files:
             assert (crew.gateway.data_dir / "media" / name).stat().st_size == size
         assert owner.openai.videos.download_content(identity).content[4:8] == b"ftyp"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from providers.local import backdrop
-from providers.local.engine import IMAGE, THUMBNAIL, VIDEO, OrderError, Output
+from providers.local.engine import IMAGE, SPRITESHEET, THUMBNAIL, VIDEO, OrderError, Output
 from providers.local.engine import Order as Ordered
 from providers.local.testcard import load
 
@@ -136,3 +136,15 @@ def test_progress_rises_and_leaves_the_end_to_the_finished_file(tmp_path: Path) 
     assert told == sorted(told)
     assert told[0] == 0
     assert told[-1] < 100
+
+
+def test_the_spritesheet_holds_nine_moments_in_their_order(tmp_path: Path) -> None:
+    render(tmp_path, msgspec.structs.replace(ORDER, width=96, height=64, seconds=2))
+    with Image.open(tmp_path / SPRITESHEET) as opened:
+        assert (opened.format, opened.size) == ("JPEG", (288, 192))
+        sheet = np.asarray(opened).astype(int)
+    made = frames(tmp_path)
+    tiles = [sheet[row : row + 64, column : column + 96] for row in (0, 64, 128) for column in (0, 96, 192)]
+    for number, tile in enumerate(tiles):
+        apart = [float(abs(tile - frame.astype(int)).mean()) for frame in made]
+        assert abs(int(np.argmin(apart)) - number * len(made) // 9) <= 2

@@ -260,7 +260,7 @@ def test_bodies_that_cannot_be_read(worker: RunningWorker, kind: str, content: b
 
 def test_files_exist_once_the_video_is_completed(worker: RunningWorker, finished: dict[str, Any]) -> None:
     unfinished = worker.create("long", seconds=60)
-    for path in (f"/videos/{unfinished}/content", f"/videos/{finished['id']}/content?variant=spritesheet"):
+    for path in (f"/videos/{unfinished}/content", f"/videos/{finished['id']}/content?variant=poster"):
         answer = worker.get(path)
         assert answer.status_code == 404
         assert answer.json()["error"]["code"] in ("video_not_completed", "variant_unavailable")
