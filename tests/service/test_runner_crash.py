@@ -30,6 +30,7 @@ class Victim:
         self._arguments = arguments
         self._dice = random.Random(7)
         self._process: asyncio.subprocess.Process | None = None
+        self._killed: asyncio.subprocess.Process | None = None
         self._left = 1
 
     async def live(self) -> None:
@@ -49,10 +50,12 @@ class Victim:
 
     def watch(self, _moment: str) -> None:
         self._left -= 1
-        if self._left <= 0 and self.kills < KILLS and self._process and self._process.returncode is None:
+        process = self._process
+        if self._left <= 0 and self.kills < KILLS and process is not None and process is not self._killed:
             self._left = self._dice.randint(2, 24)
             self.kills += 1
-            self._process.kill()
+            self._killed = process  # what it had sent may still come in; it is not killed twice for that
+            process.kill()
 
 
 async def survive(r: Rig, one: Provider, arguments: list[str]) -> Counter[str]:
