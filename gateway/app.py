@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from random import random
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
 from gateway.api.edge import App, Edge
 from gateway.api.errors import EXCEPTION_HOOKS
+from gateway.api.gate import Gate
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
 from gateway.api.system import routes as system_routes
@@ -72,6 +74,7 @@ class Gateway:
         self.draining = False
         self._admin_key = settings.admin_key
         self.metrics = Metrics()
+        self.gate = Gate(settings.max_in_flight, partial(self.metrics.count, names.OVERLOADS))
         self._board = Board()
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
         self._lines = Lines()
@@ -257,6 +260,7 @@ class Gateway:
             names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],
             names.TARGET_REST: rests,
             names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
+            names.IN_FLIGHT_LIMIT: lambda: [((), self.gate.limit)],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }
 

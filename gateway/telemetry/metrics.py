@@ -224,6 +224,7 @@ _COUNTERS: dict[str, Sequence[str]] = {
     names.DISCONNECTS: ("http_route",),
     names.COST: ("gen_ai_provider_name", "gateway_target_id"),
     names.RELOADS: ("result",),
+    names.OVERLOADS: (),
     names.VIDEO_JOBS: ("gateway_video_state", "gateway_target_id"),
     names.VIDEO_ATTEMPTS: ("gateway_target_id", "error_type"),
 }
@@ -234,6 +235,7 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_SPEED: ("gateway_target_id",),
     names.TARGET_REST: ("gateway_target_id", "error_type"),
     names.GENERATION: (),
+    names.IN_FLIGHT_LIMIT: (),
 }
 
 
