@@ -39,6 +39,7 @@ class Tally:
         self.latencies: list[float] = []
         self.delays: list[float] = []
         self.refusals: list[float] = []
+        self.replies: list[float] = []  # refusals again, from the moment the request was really sent
         self.wrong = 0
         self.chunks = 0
 
@@ -61,7 +62,7 @@ class Client(asyncio.Protocol):
 
     def ask(self, started: float) -> "asyncio.Future[None]":
         """Send the request; the future is done with its last byte. `started` is when it was due."""
-        self._started = started
+        self._started, self._sent = started, time.perf_counter()
         self._head, self._tail, self._in_body, self._need = b"", b"", False, None
         self.done = asyncio.get_running_loop().create_future()
         self._transport.write(self._request)
@@ -98,6 +99,7 @@ class Client(asyncio.Protocol):
         else:
             self._tally.wrong += 1
             self._tally.refusals.append(took)
+            self._tally.replies.append((time.perf_counter() - self._sent) * 1e6)
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
 
@@ -146,6 +148,8 @@ async def run(job: Job) -> dict[str, float]:
         "p50_us": percentile(tally.latencies, 0.5),
         "p99_us": percentile(tally.latencies, 0.99),
         "wrong_p99_us": percentile(tally.refusals, 0.99),
+        "reply_p50_us": percentile(tally.replies, 0.5),
+        "reply_p99_us": percentile(tally.replies, 0.99),
         "chunk_p50_us": percentile(tally.delays, 0.5),
         "chunk_p99_us": percentile(tally.delays, 0.99),
     }

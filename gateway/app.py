@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from random import random
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
 from gateway.api.edge import App, Edge
 from gateway.api.errors import EXCEPTION_HOOKS
+from gateway.api.gate import Gate
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
 from gateway.api.system import routes as system_routes
@@ -28,12 +30,14 @@ from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
+from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
+from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
@@ -65,6 +69,7 @@ log = logging.getLogger("fairlead.app")
 
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
+_SOURCES = ("own", "learnt")
 _STATES = {"closed": 0, "half_open": 1, "open": 2, "throttled": 3}
 
 
@@ -74,7 +79,9 @@ class Gateway:
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self.draining = False
         self._admin_key = settings.admin_key
+        self._redis_url = settings.redis_url
         self.metrics = Metrics()
+        self.gate = Gate(settings.max_in_flight, partial(self.metrics.count, names.OVERLOADS))
         self._board = Board()
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
         self._lines = Lines()
@@ -200,6 +207,7 @@ class Gateway:
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
                 ("run video jobs", self._runner.run()),
+                *self._hearsay(),
             )
         ]
         writing = asyncio.create_task(self._books.keep(), name="write the ledger")
@@ -219,6 +227,12 @@ class Gateway:
             self._lines.flush()
             if self._close_export is not None:
                 await asyncio.to_thread(self._close_export)
+
+    def _hearsay(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
+        if self._redis_url is None:
+            return ()
+        hearsay = Hearsay(self._board, SharedRests(self._redis_url.reveal()), self._heard)
+        return (("tell of rests", hearsay.keep()),)
 
     async def _refresh_keys(self) -> None:
         while True:
@@ -247,6 +261,10 @@ class Gateway:
         self.metrics.count(names.RELOADS, result)
         self._board.reconsider()
 
+    def _heard(self, target: str) -> None:
+        if any(one.id == target for route in self.live.current.routes.values() for one in route.targets):
+            self.metrics.show(target)  # a name that a client made up has no gauges
+
     def _why_not_ready(self) -> str | None:
         return "draining" if self.draining else None
 
@@ -260,7 +278,9 @@ class Gateway:
         def rests() -> Gauge:
             now = SYSTEM.monotonic()
             shut = [(key, seen) for key, seen in known.items() if seen.shut and now < seen.shut_until]
-            return [((key, str(seen.shut)), seen.shut_until - now) for key, seen in shut]
+            return [
+                ((key, str(seen.shut), _SOURCES[seen.heard]), seen.shut_until - now) for key, seen in shut
+            ]
 
         return {
             names.TARGET_STATE: states,
@@ -268,6 +288,7 @@ class Gateway:
             names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],
             names.TARGET_REST: rests,
             names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
+            names.IN_FLIGHT_LIMIT: lambda: [((), self.gate.limit)],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }
 

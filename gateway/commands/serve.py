@@ -130,7 +130,8 @@ def _serve_one(
     from gateway.app import Gateway  # noqa: PLC0415 - after the door is open: clients may already queue
 
     gateway = Gateway(settings, os.environ)
-    Draining(configured(gateway.asgi, options.grace), gateway, options.drain, banner).run([door])
+    served = configured(gateway.asgi, options.grace, gateway.gate)
+    Draining(served, gateway, options.drain, banner).run([door])
 
 
 def _serve_many(

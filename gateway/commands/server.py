@@ -8,24 +8,24 @@ A second signal cuts whatever still runs. In each case the process exits with 0:
 
 uvicorn gathers a request's head without end and waits for it forever, and it answers what it cannot read even
 in the middle of another answer. `Bounded` closes these gaps. A head that comes in one piece, as almost all
-do, pays nothing for it.
+do, pays nothing for it. It also asks the gate (`api/gate.py`) whether one more request may run.
 """
 
 import asyncio
 import gc
 import logging
 import sys
-from http import HTTPStatus
+from functools import partial
 from socket import socket
 from types import FrameType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.api import server
 from gateway.api.edge import MAX_HEADER_BYTES, App, HeadersTooLarge
-from gateway.api.render import error_body, error_headers
+from gateway.api.gate import OPEN_TO_ALL, Gate, whole_answer
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.transport import burst
 
@@ -49,11 +49,25 @@ class Drainable(Protocol):
     draining: bool
 
 
+class _Refused:
+    """Stands where the cycle of a request would: one that is answered, and whose body nobody wants."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_REFUSED = cast("RequestResponseCycle", _Refused())
+
+
 class Bounded(server.Protocol):
     """One client's connection."""
 
     _head: int | None = 0  # bytes of an unfinished head; None while no head is awaited
     _late: asyncio.TimerHandle | None = None
+
+    def __init__(self, *given: Any, gate: Gate, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._gate = gate
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """A client connected; its first head is awaited."""
@@ -82,8 +96,14 @@ class Bounded(server.Protocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Its head is complete."""
+        """Its head is complete: it is served, or refused before its body is read."""
         self._head_ended()
+        gate = self._gate
+        if len(self.tasks) >= gate.limit and self._may_be_refused():
+            self._turn_away()
+            return
+        if not gate.watching:
+            gate.watch(self.tasks)
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - we have our own words
@@ -96,6 +116,29 @@ class Bounded(server.Protocol):
             self._late.cancel()
             self._late = None
 
+    def _may_be_refused(self) -> bool:
+        """Not what operators look at, not between two answers, and no HEAD: its answer has no body."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        free = cycle is None or cycle.response_complete
+        return free and not self.url.startswith(OPEN_TO_ALL) and self.parser.get_method() != b"HEAD"
+
+    def _turn_away(self) -> None:
+        """Answer without having read the body; what comes of it is dropped, for HEAD_SECONDS at most."""
+        gate = self._gate
+        self.cycle = _REFUSED
+        gate.refused()
+        if self.parser.should_keep_alive() and self._has_clear_frame():
+            burst.write(self.transport, gate.refusal)
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        else:
+            self.transport.write(gate.refusal)
+            self.transport.close()
+
+    def _has_clear_frame(self) -> bool:
+        """Whether everybody on the way sees the same end of this request (see `edge.py`)."""
+        fields = dict(self.headers)
+        return len(fields) == len(self.headers) and b"transfer-encoding" not in fields
+
     def _refuse(self, error: GatewayError) -> None:
         """End the connection, with an answer unless another one is under way."""
         burst.flush(self.loop)  # the answer before this one
@@ -103,27 +146,16 @@ class Bounded(server.Protocol):
             "RequestResponseCycle | None", self.cycle
         )  # None until the first request, whatever is declared
         if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
-            self.transport.write(_last_answer(error))
+            self.transport.write(whole_answer(error, close=True))
         self.transport.close()
 
 
-def _last_answer(error: GatewayError) -> bytes:
-    body = error_body(error)
-    headers = [*error_headers(error, ""), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-    head = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, _phrase(error.status), head, body)
-
-
-def _phrase(status: int) -> bytes:
-    return HTTPStatus(status).phrase.encode()
-
-
-def configured(app: App, grace: float) -> uvicorn.Config:
+def configured(app: App, grace: float, gate: Gate) -> uvicorn.Config:
     """How the gateway is served, in production and in tests."""
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=Bounded,
+        http=cast("type[asyncio.Protocol]", partial(Bounded, gate=gate)),
         ws="none",
         lifespan="on",
         access_log=False,

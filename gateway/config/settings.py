@@ -12,6 +12,9 @@ from providers.types import Secret
 
 DEFAULT_CONFIG = Path("config/fairlead.yaml")
 
+MAX_IN_FLIGHT = 2000
+"""By default: streams of this number take about 100 MB, and 4000 file descriptors."""
+
 _FORMS: Mapping[str, tuple[str, str]] = {
     # variable: what its value must look like, for us and for a person
     "FAIRLEAD_ADMIN_KEY": (r"\S{16,}", "at least 16 characters without spaces"),
@@ -19,6 +22,7 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         r"(sqlite\+aiosqlite|postgresql\+psycopg)://.+",
         "sqlite+aiosqlite:///path or postgresql+psycopg://user:password@host:port/name",
     ),
+    "FAIRLEAD_MAX_IN_FLIGHT": (r"[1-9]\d{0,5}", "a whole number from 1 to 999999"),
     "FAIRLEAD_REDIS_URL": (
         r"rediss?://[^\s/]+(/\d*)?(\?\S*)?",
         "redis://user:password@host:port/number, or rediss://...",
@@ -34,7 +38,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     `admin_key` (`FAIRLEAD_ADMIN_KEY`) opens `/admin`, which is closed while there is none.
 
     `replicas` (`FAIRLEAD_REPLICAS`) is how many gateway processes share the Redis: while it is away each allows
-    its share of every limit. `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
+    its share of every limit. `max_in_flight` (`FAIRLEAD_MAX_IN_FLIGHT`) is how many requests this process serves at
+    once; what is above is refused with 503.
+
+    `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
     """
 
     config: Path
@@ -45,6 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Secret | None = None
     transport: str = "keepalive"
     replicas: int = 1
+    max_in_flight: int = MAX_IN_FLIGHT
 
 
 def read(environment: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -66,6 +74,7 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
         redis_url=Secret(redis_url) if redis_url else None,
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),
+        max_in_flight=int(environment.get("FAIRLEAD_MAX_IN_FLIGHT") or MAX_IN_FLIGHT),
     )
 
 

@@ -174,6 +174,11 @@ class Metrics:
             series = self._attempts[key] = _AttemptSeries(self, target, attempt)
         return series
 
+    def show(self, target: str) -> None:
+        """A target of the configuration that gets its gauges before it is called."""
+        if len(self._targets) < MAX_TARGETS:
+            self._targets.add(target)
+
     def _label(self, attempt: Attempt) -> str:
         target = attempt.target if attempt.listed else f"{attempt.provider}/{OTHER}"
         if target in self._targets or len(self._targets) < MAX_TARGETS:
@@ -226,6 +231,7 @@ _COUNTERS: dict[str, Sequence[str]] = {
     names.DISCONNECTS: ("http_route",),
     names.COST: ("gen_ai_provider_name", "gateway_target_id"),
     names.RELOADS: ("result",),
+    names.OVERLOADS: (),
     names.VIDEO_JOBS: ("gateway_video_state", "gateway_target_id"),
     names.VIDEO_ATTEMPTS: ("gateway_target_id", "error_type"),
     names.WEBHOOKS: ("result",),
@@ -235,8 +241,9 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_IN_FLIGHT: ("gateway_target_id",),
     names.TARGET_LATENCY: ("gateway_target_id",),
     names.TARGET_SPEED: ("gateway_target_id",),
-    names.TARGET_REST: ("gateway_target_id", "error_type"),
+    names.TARGET_REST: ("gateway_target_id", "error_type", "gateway_rest_source"),
     names.GENERATION: (),
+    names.IN_FLIGHT_LIMIT: (),
 }
 
 

@@ -105,7 +105,7 @@ async def door(folder: Path) -> AsyncIterator[Door]:
     config = folder / "fairlead.yaml"
     config.write_text(demo())
     gateway = Gateway(read(env, config), env)
-    async with serving(server.configured(gateway.asgi, grace=1)) as port:
+    async with serving(server.configured(gateway.asgi, 1, gateway.gate)) as port:
         yield Door(port)
 
 

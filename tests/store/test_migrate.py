@@ -86,3 +86,10 @@ def test_a_first_start_is_quick_and_a_later_one_does_not_even_load_alembic(tmp_p
     begun = time.monotonic()
     assert start()[1] == "False"
     assert time.monotonic() - begun < 10.0
+
+
+def test_every_migration_has_a_number_of_its_own() -> None:
+    """Two of one number would be one to the tool, and the other would never run."""
+    numbers = sorted(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == HEAD

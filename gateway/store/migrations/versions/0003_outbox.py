@@ -6,8 +6,8 @@ Nothing wrote to the table before, so it is made anew.
 from alembic import op
 from sqlalchemy import Column, Double, Integer, Text, UniqueConstraint
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:

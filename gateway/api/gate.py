@@ -1,0 +1,89 @@
+"""How many requests one process takes on at once: what is too much is refused in microseconds instead of queued.
+
+Theory of operation
+-------------------
+Two things end a process under load: memory, which grows with the requests in flight, and its one core, whose event
+loop then comes round so seldom that everybody waits for everybody. `most` bounds the first. The second is watched:
+a timer that should ring every TICK seconds rings late when a turn of the loop takes long, which counts when the
+loop itself was at work meanwhile, and not a neighbour on the machine. A few late rings are a burst, and bursts are
+welcome. STANDING late rings in a row are a queue that does not go away: then the limit falls below what is in
+flight, and from there on it follows the rings, by BACK when STILL in a row were late and by FORTH when one was
+not, until it is at `most` again. So the loop keeps short turns, in which a refusal is soon made, and stays busy
+all the same: never are fewer than LEAST taken on.
+
+Who is refused costs no task, no scope and no record: the connection writes an answer that was made beforehand. The
+limit is one comparison of integers for all others.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from http import HTTPStatus
+from typing import Any
+
+from gateway.api.render import error_body, error_headers
+from gateway.errors import GatewayError, Unavailable
+
+TICK = 0.01
+LATE = 0.01
+"""Seconds a ring may be late, having worked as long since the last one."""
+STANDING = 10
+STILL = 2
+LEAST = 64
+BACK = 0.8
+FORTH = 1.05
+RETRY_SECONDS = 1.0
+OPEN_TO_ALL = (b"/livez", b"/readyz", b"/metrics", b"/admin/")
+"""Paths that are served however much there is to do: by them operators see why."""
+
+
+def next_limit(limit: int, most: int, running: int, late_rings: int) -> int:
+    """The limit after a ring; `late_rings` is how many in a row were late, this one included."""
+    if late_rings >= (STANDING if limit == most else STILL):
+        return max(min(LEAST, most), int(min(limit, running) * BACK))
+    if late_rings:
+        return limit
+    return min(most, int(limit * FORTH) + 1)
+
+
+class Gate:
+    """The bound of one process. `limit` is how many requests may run now, `refused` is told of each one too many."""
+
+    def __init__(self, most: int, refused: Callable[[], None]) -> None:
+        self.most = self.limit = most
+        self.refused = refused
+        self.watching = False
+        self.refusal = whole_answer(
+            Unavailable(
+                "This gateway has more requests in hand than it can serve; try again.",
+                code="gateway_overloaded",
+                retry_after=RETRY_SECONDS,
+            )
+        )
+        self._late_rings = 0
+
+    def watch(self, running: AbstractSet[Any]) -> None:
+        """Look after the loop until nothing runs and the limit is at its most again."""
+        self.watching = True
+        due = time.monotonic() + TICK
+        asyncio.get_running_loop().call_later(TICK, self._ring, running, due, time.thread_time())
+
+    def _ring(self, running: AbstractSet[Any], due: float, worked: float) -> None:
+        late = time.monotonic() - due > LATE and time.thread_time() - worked > LATE
+        self._late_rings = self._late_rings + 1 if late else 0
+        self.limit = next_limit(self.limit, self.most, len(running), self._late_rings)
+        self.watching = False
+        if running or self.limit < self.most:
+            self.watch(running)
+
+
+def whole_answer(error: GatewayError, *, close: bool = False) -> bytes:
+    """An error as it goes over the wire, for who must answer without the server's help."""
+    body = error_body(error)
+    headers = [*error_headers(error, ""), (b"content-length", b"%d" % len(body))]
+    if close:
+        headers.append((b"connection", b"close"))
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    phrase = HTTPStatus(error.status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, phrase, head, body)
