@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from random import random
@@ -30,12 +30,14 @@ from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
+from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
+from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
@@ -64,6 +66,7 @@ log = logging.getLogger("fairlead.app")
 
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
+_SOURCES = ("own", "learnt")
 _STATES = {"closed": 0, "half_open": 1, "open": 2, "throttled": 3}
 
 
@@ -73,6 +76,7 @@ class Gateway:
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self.draining = False
         self._admin_key = settings.admin_key
+        self._redis_url = settings.redis_url
         self.metrics = Metrics()
         self.gate = Gate(settings.max_in_flight, partial(self.metrics.count, names.OVERLOADS))
         self._board = Board()
@@ -192,6 +196,7 @@ class Gateway:
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
                 ("run video jobs", self._runner.run()),
+                *self._hearsay(),
             )
         ]
         writing = asyncio.create_task(self._books.keep(), name="write the ledger")
@@ -211,6 +216,12 @@ class Gateway:
             self._lines.flush()
             if self._close_export is not None:
                 await asyncio.to_thread(self._close_export)
+
+    def _hearsay(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
+        if self._redis_url is None:
+            return ()
+        hearsay = Hearsay(self._board, SharedRests(self._redis_url.reveal()), self._heard)
+        return (("tell of rests", hearsay.keep()),)
 
     async def _refresh_keys(self) -> None:
         while True:
@@ -239,6 +250,10 @@ class Gateway:
         self.metrics.count(names.RELOADS, result)
         self._board.reconsider()
 
+    def _heard(self, target: str) -> None:
+        if any(one.id == target for route in self.live.current.routes.values() for one in route.targets):
+            self.metrics.show(target)  # a name that a client made up has no gauges
+
     def _why_not_ready(self) -> str | None:
         return "draining" if self.draining else None
 
@@ -252,7 +267,9 @@ class Gateway:
         def rests() -> Gauge:
             now = SYSTEM.monotonic()
             shut = [(key, seen) for key, seen in known.items() if seen.shut and now < seen.shut_until]
-            return [((key, str(seen.shut)), seen.shut_until - now) for key, seen in shut]
+            return [
+                ((key, str(seen.shut), _SOURCES[seen.heard]), seen.shut_until - now) for key, seen in shut
+            ]
 
         return {
             names.TARGET_STATE: states,

@@ -18,6 +18,9 @@ A 429 is not a failure: the target *rests* until the time it named, and the brea
 about our credential or an unknown model put the target *out* for a while. `shut` remembers why a target is
 shut, so that a request that finds no open target can be told the true reason.
 
+What shut a target here is told to the other processes as a `Rest`, and what shut it there is `heard` here: it is
+then shut as long and as often in a row as there, and each process probes it by itself when the rest is over.
+
 Two averages say how fast it is, both with a half-life of HALF_LIFE seconds:
 
 * latency, the time to the first content event. A sample above the average counts at once (peak), so a target
@@ -53,13 +56,18 @@ TELLING_TOKENS = 16
 """Output tokens from which on an answer says something about speed."""
 
 
+ON_THE_WAY = 0.1
+"""Seconds that word of a rest may travel: rests that differ by less are the same."""
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """One target as this process sees it. Times are monotonic seconds.
 
     `shut` is why the target is shut (None when it never was), `openings` counts breaker openings in a row.
     While a half-open target's probe is out, `probe_until` is when the next may go if nothing is heard of it.
     `latency` is seconds, `speed` output tokens per second; None until measured. `latency_at` and `speed_at` are
-    when the last sample came. `late` is the 95th percentile of latency, from `samples` of them.
+    when the last sample came. `late` is the 95th percentile of latency, from `samples` of them. `heard`: not this
+    process but another one found out why it is shut.
     """
 
     failures: int = 0
@@ -75,6 +83,20 @@ class Health(Struct, frozen=True, kw_only=True):
     speed_at: float = 0.0
     late: float | None = None
     samples: int = 0
+    heard: bool = False
+
+
+class Rest(Struct, frozen=True, kw_only=True):
+    """What one process tells the others of a target that it shut: why, for how many `seconds` more, how often in a row.
+
+    `until` tells one rest of a target from the next, by whatever clock the processes share.
+    """
+
+    target: str
+    kind: ErrorKind
+    openings: int
+    seconds: float
+    until: int = 0
 
 
 NEW = Health()
@@ -173,6 +195,37 @@ def mended(health: Health) -> Health:
     )
 
 
+def to_tell(target: str, health: Health, now: float) -> Rest | None:
+    """What the others should know of this target: that it was shut here, while that lasts."""
+    if health.shut is None or health.heard or health.shut_until <= now:
+        return None
+    seconds = health.shut_until - now
+    return Rest(target=target, kind=health.shut, openings=health.openings, seconds=seconds)
+
+
+def told(health: Health, rest: Rest, now: float) -> Health:
+    """Another process shut this target. Who knows of as long a rest learns nothing."""
+    until = now + rest.seconds
+    if health.shut is not None and until <= health.shut_until + ON_THE_WAY:
+        return health
+    return replace(
+        health,
+        shut=rest.kind,
+        shut_at=now,
+        shut_until=until,
+        openings=max(health.openings, rest.openings),
+        probe_until=0.0,
+        heard=True,
+    )
+
+
+def untold(health: Health, now: float) -> Health:
+    """What another process said of this target is taken back; what was found out here stays."""
+    if health.heard and now < health.shut_until - ON_THE_WAY:
+        return mended(health)
+    return health
+
+
 def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, dice: float) -> Health:
     """A call failed with `error`. `dice` is a random number in [0, 1)."""
     outcome = OUTCOMES[error.kind]
@@ -181,9 +234,10 @@ def failed(health: Health, error: ProviderError, rule: HealthRule, now: float, d
     if outcome.effect is Effect.REST:
         rest = DEFAULT_RATE_REST if error.retry_after is None else error.retry_after
         until = max(health.shut_until, now + rest)
-        return replace(health, shut=error.kind, shut_at=now, shut_until=until, probe_until=0.0)
+        return replace(health, shut=error.kind, shut_at=now, shut_until=until, probe_until=0.0, heard=False)
     if outcome.effect in (Effect.TARGET_OUT, Effect.CREDENTIAL_OUT):
-        return replace(health, shut=error.kind, shut_at=now, shut_until=now + outcome.out, probe_until=0.0)
+        until = now + outcome.out
+        return replace(health, shut=error.kind, shut_at=now, shut_until=until, probe_until=0.0, heard=False)
     return replace(health, probe_until=0.0)
 
 
@@ -205,4 +259,5 @@ def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice
         shut_at=now,
         shut_until=now + rest,
         probe_until=0.0,
+        heard=False,
     )

@@ -10,7 +10,7 @@ from random import random
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing import health
-from gateway.routing.health import Health
+from gateway.routing.health import Health, Rest
 from gateway.routing.outcomes import OUTCOMES, Effect
 from providers.errors import ErrorKind, ProviderError
 
@@ -65,6 +65,23 @@ class Board:
         for name, seen in self.known.items():
             if seen.shut in _MENDABLE:
                 self.known[name] = health.mended(seen)
+
+    def to_tell(self) -> list[tuple[Rest, float]]:
+        """What was shut here and is still, each with the moment until when."""
+        now = self.clock.monotonic()
+        rests = [(health.to_tell(name, seen, now), seen.shut_until) for name, seen in self.known.items()]
+        return [(rest, until) for rest, until in rests if rest is not None]
+
+    def hear(self, rest: Rest) -> None:
+        """Another process shut a target."""
+        seen = self.known.get(rest.target)
+        if seen is not None or len(self.known) < MOST_TARGETS:
+            self.known[rest.target] = health.told(seen or health.NEW, rest, self.clock.monotonic())
+
+    def unhear(self, target: str) -> None:
+        """What another process said of a target is taken back."""
+        if target in self.known:
+            self.known[target] = health.untold(self.known[target], self.clock.monotonic())
 
     def take_retry(self, route: Route) -> bool:
         """Ask for leave to call once more for one request; `give_retry` must follow when granted."""

@@ -18,6 +18,7 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     """One target. `models` are the routes it serves, none for one that a client named as `provider/model`.
 
     `state` is closed, open, half_open or throttled; `reason` the kind of error it is or was last shut for.
+    `learnt`: another process found that out.
     `failures` of `failures_to_open` in a row; `openings` in a row; `probing`: a probe is out. Times are seconds:
     `shut_seconds` until it may be called, `rest_seconds` of its first rest. What was never measured is None.
     """
@@ -26,6 +27,7 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     models: Sequence[str]
     state: str
     reason: str | None
+    learnt: bool
     shut_seconds: float
     failures: int
     failures_to_open: int | None
@@ -71,6 +73,7 @@ def _row(name: str, found: Sequence[tuple[Route, RouteTarget]], seen: Health, no
         models=list(dict.fromkeys(route.model for route, _ in found)),
         state=health.state(seen, now),
         reason=str(seen.shut) if seen.shut else None,
+        learnt=seen.heard,
         shut_seconds=max(0.0, seen.shut_until - now) if seen.shut else 0.0,
         failures=seen.failures,
         failures_to_open=target.health.failures if target else None,

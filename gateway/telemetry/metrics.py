@@ -173,6 +173,11 @@ class Metrics:
             series = self._attempts[key] = _AttemptSeries(self, target, attempt)
         return series
 
+    def show(self, target: str) -> None:
+        """A target of the configuration that gets its gauges before it is called."""
+        if len(self._targets) < MAX_TARGETS:
+            self._targets.add(target)
+
     def _label(self, attempt: Attempt) -> str:
         target = attempt.target if attempt.listed else f"{attempt.provider}/{OTHER}"
         if target in self._targets or len(self._targets) < MAX_TARGETS:
@@ -233,7 +238,7 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_IN_FLIGHT: ("gateway_target_id",),
     names.TARGET_LATENCY: ("gateway_target_id",),
     names.TARGET_SPEED: ("gateway_target_id",),
-    names.TARGET_REST: ("gateway_target_id", "error_type"),
+    names.TARGET_REST: ("gateway_target_id", "error_type", "gateway_rest_source"),
     names.GENERATION: (),
     names.IN_FLIGHT_LIMIT: (),
 }

@@ -36,8 +36,9 @@ async def test_every_target_is_there_before_it_is_called(tmp_path: Path):
     async with running(routing(text, providers), tmp_path, ENVIRONMENT) as gateway:
         told = await targets(gateway)
     assert told["a/m"] == {
-        "target": "a/m", "models": ["fast"], "state": "closed", "reason": None, "shut_seconds": 0.0, "failures": 0,
-        "failures_to_open": 3, "openings": 0, "rest_seconds": 9.0, "probing": False, "in_flight": 0,
+        "target": "a/m", "models": ["fast"], "state": "closed", "reason": None, "learnt": False,
+        "shut_seconds": 0.0, "failures": 0, "failures_to_open": 3,
+        "openings": 0, "rest_seconds": 9.0, "probing": False, "in_flight": 0,
         "first_token_seconds": None, "tokens_per_second": None, "context_window": None, "max_output": None, "terms": {},
     }  # fmt: skip
     assert told["b/m"]["terms"] == {"region": "eu", "shadow": 0.05}
@@ -85,7 +86,10 @@ async def test_a_breaker_a_rest_and_a_bad_credential_are_told_with_their_reasons
     }
     assert told["data"][-1]["target"] == "well/m", "what is in trouble comes first"
     assert 50 < told["resting/m"]["shut_seconds"] <= 60
-    assert 'gateway_target_rest{error_type="rate_limited",gateway_target_id="resting/m"} 5' in counted
+    assert (
+        'gateway_target_rest{error_type="rate_limited",gateway_rest_source="own",gateway_target_id="resting/m"} 5'
+        in counted
+    )
     assert 'gateway_target_id="well/m"' not in "".join(
         one for one in counted.splitlines() if "target_rest{" in one
     )

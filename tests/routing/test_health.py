@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.config.snapshot import HealthRule
 from gateway.routing import health
-from gateway.routing.outcomes import OUTCOMES
+from gateway.routing.outcomes import OUTCOMES, Effect
 from providers.errors import ErrorKind, ProviderError
 
 RULE = HealthRule(failures=5, rest=5.0)
@@ -187,3 +187,57 @@ def test_a_call_that_was_outrun_counts_as_slow_and_as_no_failure():
     assert outrun.late > 0.1
     early = health.outrun(seen, 1.05, 0.05)
     assert (early.latency, early.late) == (0.1, 0.1), "it had no time to show what it can"
+
+
+KINDS = [kind for kind in ErrorKind if OUTCOMES[kind].effect is not Effect.NONE]
+RESTS = st.builds(
+    health.Rest,
+    target=st.just("a/m"),
+    kind=st.sampled_from(KINDS),
+    openings=st.integers(0, 5),
+    seconds=st.floats(0.5, 600.0),
+)
+
+
+@given(rest=RESTS, other=RESTS, in_flight=st.integers(0, 9))
+def test_what_is_heard_shuts_as_long_as_the_longest_rest_in_whatever_order(
+    rest: health.Rest, other: health.Rest, in_flight: int
+):
+    seen = health.Health(in_flight=in_flight, latency=0.3)
+    one, two = (
+        health.told(health.told(seen, first, 0.0), second, 0.0)
+        for first, second in ((rest, other), (other, rest))
+    )
+    assert abs(one.shut_until - two.shut_until) <= health.ON_THE_WAY
+    assert not health.is_open_to(one, max(rest.seconds, other.seconds) - health.ON_THE_WAY - 0.001)
+    assert health.is_open_to(one, max(rest.seconds, other.seconds))
+    assert (one.in_flight, one.latency) == (in_flight, 0.3)
+    assert health.to_tell("a/m", one, 0.0) is None, "hearsay is not passed on"
+
+
+@given(kind=st.sampled_from(KINDS), times=st.integers(1, 12))
+def test_who_told_it_learns_nothing_when_it_comes_back(kind: ErrorKind, times: int):
+    seen = health.NEW
+    for _ in range(times):
+        seen = _fail(seen, ProviderError(kind, "no", retry_after=3.0), 0.0)
+    rest = health.to_tell("a/m", seen, 1.0)
+    if rest is not None:
+        assert health.told(seen, rest, 1.05) is seen
+        assert health.untold(seen, 1.05) is seen
+
+
+def test_what_is_taken_back_opens_the_target_and_a_failure_of_ones_own_stays():
+    rest = health.Rest(target="a/m", kind=ErrorKind.QUOTA, openings=0, seconds=600.0)
+    heard = health.told(health.NEW, rest, 0.0)
+    assert health.is_open_to(health.untold(heard, 10.0), 10.0)
+    own = _fail(heard, ProviderError(ErrorKind.RATE_LIMITED, "busy", retry_after=700.0), 5.0)
+    assert health.untold(own, 10.0) is own
+
+
+def test_each_process_probes_by_itself_and_one_failed_probe_opens_again():
+    rest = health.Rest(target="a/m", kind=ErrorKind.TIMEOUT, openings=2, seconds=5.0)
+    heard = health.told(health.NEW, rest, 0.0)
+    probing = health.started(heard, 5.0)
+    assert not health.is_open_to(probing, 5.0)
+    again = _fail(heard, ProviderError(ErrorKind.TIMEOUT, "slow"), 5.0)
+    assert (again.openings, again.shut_until, again.heard) == (3, 25.0, False)
