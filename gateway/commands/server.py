@@ -32,6 +32,9 @@ from gateway.transport import burst
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
+UNSENT = 2 * 1024
+"""Bytes of an answer that may wait for a slow reader before its provider is slowed down as well."""
+
 HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request, counted from its connection or its first byte."""
 
@@ -68,6 +71,7 @@ class Bounded(server.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """A client connected; its first head is awaited."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNSENT)  # more than nothing: small writes leave together
         self._late = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
