@@ -36,6 +36,9 @@ KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: longer than clients keep theirs, so that it is they who close it. Who sends
 on a connection that we close at that moment sees an error that no server told it of."""
 
+UNSENT = 2 * 1024
+"""Bytes of an answer that may wait for a slow reader before its provider is slowed down as well."""
+
 HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request, counted from its connection or its first byte."""
 
@@ -72,6 +75,7 @@ class Bounded(server.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """A client connected; its first head is awaited."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNSENT)  # more than nothing: small writes leave together
         self._late = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -39,7 +39,9 @@ class SharedRests:
                 seconds=milliseconds / 1000,
                 until=until,
             )
-            for target, kind, openings, milliseconds, until in await self._redis.call(KEY, command, self._script)
+            for target, kind, openings, milliseconds, until in await self._redis.call(
+                KEY, command, self._script
+            )
             if kind.decode() in _KINDS  # a newer version may know more
         ]
 

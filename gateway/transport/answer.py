@@ -26,7 +26,7 @@ from typing import Protocol
 from gateway.transport.inflate import Inflate
 from providers.errors import ErrorKind, ProviderError
 
-HIGH_WATER = 256 * 1024
+HIGH_WATER = 4 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 
 

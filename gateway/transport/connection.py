@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection to an upstream: writes a request, reads its answer, knows if it may serve again.
 
-Theory of operation. httptools calls back into the connection while `data_received` runs; the callbacks only
+Theory of operation. httptools calls back into the connection while `buffer_updated` runs; the callbacks only
 take notes (the raw headers go into a dict, body pieces into a list, both through C methods that cost no
 Python frame), and what they noted is pushed into the Answer once per read of the socket.
 
@@ -17,13 +17,16 @@ this very request. Calls that must never be repeated are therefore sent on a con
 (`fresh`), which cannot be stale.
 
 Bounds. Bytes that bring no body (headers, interim answers, chunk extensions, trailers) may sum up to
-HEADER_LIMIT in a row; a paused transport holds at most one more read.
+HEADER_LIMIT in a row; a paused transport holds at most one more read. A read is READ bytes at most, into a buffer
+that all connections of an event loop share: the loop's own choice of a quarter of a megabyte would be held for each
+client that reads slowly.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import httptools
 
@@ -37,18 +40,24 @@ ONE_WRITE = 64 * 1024
 """Bodies up to this size are joined to the head, for one system call and mostly one packet train."""
 
 
+READ = 8 * 1024
+"""Most bytes taken from a socket at once."""
+
+_buffers: "WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]" = WeakKeyDictionary()
+
+
 class StaleConnectionError(ProviderError):
     """A reused connection was closed by the peer before the first byte of this answer."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Serves one answer at a time. `release` is called with it when it may be used again.
 
     Times are loop times: `born`, and `idle_since` for a connection that rests in the pool.
     """
 
     __slots__ = (
-        "__weakref__", "_answer", "_complete", "_keep", "_loop", "_name", "_parser", "_pieces", "_raw",
+        "__weakref__", "_answer", "_buffer", "_complete", "_keep", "_loop", "_name", "_parser", "_pieces", "_raw",
         "_release", "_transport", "_unproductive", "_used", "born", "idle_since", "on_body", "on_header",
         "origin",
     )  # fmt: skip
@@ -58,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._name = str(origin)
         self._release = release
         self._loop = asyncio.get_running_loop()
+        self._buffer = _buffer_of(self._loop)
         self.born = self.idle_since = self._loop.time()
         self._answer: Answer | None = None
         self._complete = False
@@ -119,15 +129,19 @@ class Connection(asyncio.Protocol):
         """The connection stands."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is as large as it is
+        """Where the next bytes go; they are done with before anybody else's come."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes from the peer."""
         answer = self._answer
         if answer is None:  # nobody asked: they would be taken for the start of the next answer
             self._transport.abort()
             return
-        self._unproductive += len(data)
+        self._unproductive += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
                 self._fail(self._unreadable(error))
@@ -163,12 +177,12 @@ class Connection(asyncio.Protocol):
         how = "closed the connection" if exc is None else f"broke the connection ({type(exc).__name__})"
         self._fail(cut(ErrorKind.UNAVAILABLE, f"{self._name} {how} {after}."))
 
-    # What the parser calls, inside `data_received`.
+    # What the parser calls, inside `buffer_updated`.
 
     def on_message_begin(self) -> None:
         """The first byte of an answer."""
         if self._complete:
-            raise ValueError("more than one answer")  # stops the parser; see data_received
+            raise ValueError("more than one answer")  # stops the parser; see buffer_updated
 
     def on_headers_complete(self) -> None:
         """All headers of a message have come; an interim one (1xx) is not the answer."""
@@ -217,6 +231,12 @@ class Connection(asyncio.Protocol):
     def _too_large(self) -> ProviderError:
         what = f"{self._name} sent more than {HEADER_LIMIT} bytes of headers"
         return ProviderError(ErrorKind.PROTOCOL, f"{what}.")
+
+
+def _buffer_of(loop: asyncio.AbstractEventLoop) -> memoryview:
+    if loop not in _buffers:
+        _buffers[loop] = memoryview(bytearray(READ))
+    return _buffers[loop]
 
 
 def _readable(raw: Mapping[bytes, bytes]) -> Mapping[str, str]:
