@@ -7,8 +7,9 @@ SQLite has one writer at a time, so a writing transaction takes the write lock a
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -32,7 +33,7 @@ BUSY_SECONDS = 10
 """How long a SQLite writer waits for the write lock."""
 _POOL = 8
 _AWAY = (OperationalError, InterfaceError)
-_PRAGMAS = (f"busy_timeout={BUSY_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+_PRAGMAS = (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
@@ -124,6 +125,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    # It is the file's mode: who is refused the change meets somebody who makes it, and is not made to wait by SQLite.
+    with suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 

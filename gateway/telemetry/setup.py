@@ -45,7 +45,9 @@ class _CallExporter(OTLPSpanExporter):
         self._clock = clock
 
     def export(self, spans_: Sequence[Any]) -> SpanExportResult:
-        """Send the spans of finished calls."""
+        """Send the spans of finished calls; none after `shutdown`, or the thread would go on trying."""
+        if self._shutdown:
+            return SpanExportResult.FAILURE
         offset = self._clock.now() - self._clock.monotonic()
         made = [span for finished in spans_ for span in spans(finished.call, offset)]
         scoped = {"scope": self._scope, "spans": made, "schema_url": names.SCHEMA_URL}
