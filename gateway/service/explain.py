@@ -162,10 +162,6 @@ def _limit(room: Room) -> dict[str, Any]:
     }
 
 
-def _budgeted(caller: Caller) -> bool:
-    return any(rule.dimension == "dollars" for rule in caller.limits)
-
-
 def _usd(nano: int | None) -> float | None:
     return None if nano is None else nano / NANO
 
