@@ -15,6 +15,7 @@ DEFAULT_CONFIG = Path("config/fairlead.yaml")
 MAX_IN_FLIGHT = 2000
 """By default: streams of this number take about 100 MB, and 4000 file descriptors."""
 
+_REDIS_OPTION = r"socket_timeout=(?=[\d.]*[1-9])\d*\.?\d+|ssl_ca_certs=[^\s&]+|ssl_cert_reqs=(none|required)"
 _FORMS: Mapping[str, tuple[str, str]] = {
     # variable: what its value must look like, for us and for a person
     "FAIRLEAD_ADMIN_KEY": (r"\S{16,}", "at least 16 characters without spaces"),
@@ -24,8 +25,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     ),
     "FAIRLEAD_MAX_IN_FLIGHT": (r"[1-9]\d{0,5}", "a whole number from 1 to 999999"),
     "FAIRLEAD_REDIS_URL": (
-        r"rediss?://[^\s/]+(/\d*)?(\?\S*)?",
-        "redis://user:password@host:port/number, or rediss://...",
+        rf"rediss?://[^\s/?]+(/\d*)?(\?(({_REDIS_OPTION})&?)*)?",
+        "redis://user:password@host:port/number, or rediss://..., with socket_timeout=SECONDS and the like after a ?",
     ),
     "FAIRLEAD_REPLICAS": (r"[1-9]\d{0,3}", "a whole number from 1 to 9999"),
     "FAIRLEAD_TRANSPORT": (r"keepalive|httpx2", "keepalive or httpx2"),
