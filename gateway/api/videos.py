@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from gateway.api.content import FileAnswer
+from gateway.api.content import FileAnswer, of_video
 from gateway.api.multipart import MAX_BODY, MAX_CLIP_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
@@ -122,7 +122,7 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
         found = await videos.linked(video_id, variant, link)
         if found is None:
             found = await videos.content(_caller(request, link), video_id, variant)
-        return FileAnswer(found, request.headers, head=request.method == "HEAD")
+        return FileAnswer(of_video(found), request.headers, head=request.method == "HEAD")
 
     def _caller(request: AnyRequest, link: Link) -> Caller:
         try:

@@ -69,6 +69,7 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         on_store_error=draft.routing.defaults.on_store_error,
         on_unknown_price=draft.routing.defaults.on_unknown_price,
         warnings=_retiring(made.values(), source.now),
+        batch_concurrency=draft.routing.defaults.batch_concurrency,
         public_url=draft.routing.defaults.public_url or "",
         webhook_networks=draft.routing.defaults.webhook_networks,
         secrets=vault.secrets,
@@ -180,6 +181,7 @@ class _Keys:
             project=key.project,
             user=key.user,
             hook=self._hook((*path, "webhook"), key.webhook),
+            batch_concurrency=key.batch_concurrency,
         )
         unowned = caller.unowned()
         if unowned:

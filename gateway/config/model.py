@@ -300,6 +300,9 @@ class Defaults(Part):
         default="refuse",
         description="Whether a key with a dollar limit may use a target whose price is not known.",
     )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Requests of batches that run at the same time, for each key."
+    )
     public_url: Url | None = Field(
         default=None,
         description="The address that clients reach this gateway by, as in https://ai.example.com, for the links "
@@ -356,6 +359,10 @@ class Key(Part):
     )
     user: str = Field(
         default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
+    )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Requests of its batches that run at the same time. Default: that of `defaults`.",
     )
     webhook: Webhook | None = Field(default=None, description="Whom to tell when one of its videos is over.")
 

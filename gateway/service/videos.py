@@ -232,7 +232,7 @@ class Videos:
             return None
         async with self._parts.database.read() as transaction:
             if origin.key is not None:
-                use = await idempotency.find(transaction, _key(caller, origin))
+                use = await idempotency.find(transaction, idempotency_key(caller.id, origin))
             else:
                 use = await self._alike(transaction, caller, fingerprint)
         return None if use is None else await self._replay(caller, use, fingerprint)
@@ -292,7 +292,8 @@ class Videos:
         use = Use(job=job.id, fingerprint=job.fingerprint)
         async with self._parts.database.write() as transaction:
             if origin.key is not None:
-                use = await idempotency.take(transaction, _key(caller, origin), use, job.created_at)
+                key = idempotency_key(caller.id, origin)
+                use = await idempotency.take(transaction, key, use, job.created_at)
             elif origin.retries:
                 use = await self._alike(transaction, caller, job.fingerprint) or use
             if use.job == job.id:
@@ -354,14 +355,14 @@ class Videos:
         )
 
 
-def _key(caller: Caller, origin: Origin) -> IdempotencyKey:
+def idempotency_key(caller: str, origin: Origin) -> IdempotencyKey:
     """The client's key, with the quotes of the draft standard taken off. Raises InvalidRequest."""
     key = (origin.key or "").strip().strip('"')
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
         raise InvalidRequest(
             f"`Idempotency-Key` must hold 1 to {MAX_KEY} printable characters.", param="Idempotency-Key"
         )
-    return IdempotencyKey(caller=caller.id, route=origin.route, key=key)
+    return IdempotencyKey(caller=caller, route=origin.route, key=key)
 
 
 def _check_ready(job: Job, now: float) -> None:
