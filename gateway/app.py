@@ -62,6 +62,7 @@ from gateway.service.story import Parts
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import keys as key_rows
@@ -108,9 +109,9 @@ class Gateway:
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
-        pepper = settings.pepper.reveal().encode()
-        self._ring = KeyRing(self.live, pepper)
-        self._links = Links(pepper)
+        self._pepper = settings.pepper.reveal().encode()
+        self._ring = KeyRing(self.live, self._pepper)
+        self._links = Links(self._pepper)
         export, self._close_export = _exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
@@ -154,6 +155,7 @@ class Gateway:
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            results=Results(self._pepper),
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )

@@ -303,6 +303,11 @@ class Defaults(Part):
     batch_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10, description="Requests of batches that run at the same time, for each key."
     )
+    video_cache: Duration = Field(
+        default=86_400.0,
+        description="How long a finished video answers the same request of its key again, if that says "
+        "x-fairlead-cache: allow; 24h at most.",
+    )
     public_url: Url | None = Field(
         default=None,
         description="The address that clients reach this gateway by, as in https://ai.example.com, for the links "

@@ -263,6 +263,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """What works and will not for long: targets whose provider shuts them down."""
     batch_concurrency: int = 10
     """How many requests of batches a key may have running, unless it says otherwise."""
+    video_cache: float = 86_400.0
+    """For how many seconds a finished video answers the same request again, where that allows it."""
     public_url: str = ""
     webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()

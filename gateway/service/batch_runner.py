@@ -38,7 +38,9 @@ from gateway.telemetry import names
 log = logging.getLogger("fairlead.batches")
 
 IDLE = 2.0
-"""Longest sleep, in seconds, before the database is asked again."""
+"""Longest sleep, in seconds, before the database is asked again while a batch is under way."""
+QUIET = 5.0
+"""The same while there is none: whoever accepts one begins it, others come to help or to take over."""
 _BREATH = 0.02
 
 Held: TypeAlias = Batch | BatchRow
@@ -106,6 +108,11 @@ class BatchRunner:
     async def _look(self) -> None:
         """Take what is due and begin what may be begun, or sleep until something is."""
         self._woken.clear()
+        async with self._parts.database.read() as transaction:
+            alive = await batches.any_alive(transaction)
+        if not alive:
+            await self._sleep(QUIET)
+            return
         async with self._parts.database.read() as transaction:
             soonest = [await batches.next_due(transaction), await batch_rows.next_due(transaction)]
             waiting = await batches.with_rows_left(transaction)

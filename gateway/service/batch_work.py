@@ -27,8 +27,8 @@ from gateway.errors import (
 from gateway.service.batch_input import Request, read_line
 from gateway.service.batch_ports import BatchParts
 from gateway.service.job_states import TERMINAL
+from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, read
-from gateway.service.videos import Origin
 from gateway.store import batches, files
 from gateway.store.batch_rows import COMPLETED, FAILED, BatchRow
 from gateway.store.batches import Batch

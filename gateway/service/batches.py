@@ -12,7 +12,7 @@ from gateway.config.snapshot import Caller
 from gateway.errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from gateway.service.batch_input import ENDPOINTS
 from gateway.service.files import BATCH, life_of, no_such_file
-from gateway.service.videos import RETRY_WINDOW, Origin, idempotency_key
+from gateway.service.video_repeats import RETRY_WINDOW, Origin, idempotency_key
 from gateway.store import batch_rows, batches, files, idempotency
 from gateway.store.batches import Batch
 from gateway.store.engine import Database, Transaction

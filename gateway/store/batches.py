@@ -124,6 +124,11 @@ async def claim(transaction: Transaction, now: float, until: float, limit: int) 
     return [Batch(**row) for row in found.mappings()]
 
 
+async def any_alive(transaction: Transaction) -> bool:
+    """Whether there is a batch that is not over."""
+    return (await transaction.execute(select(batches.c.id).where(_ALIVE).limit(1))).first() is not None
+
+
 async def next_due(transaction: Transaction) -> float | None:
     """When the next one may be claimed, or runs out of time, in Unix seconds; None when none waits."""
     free_at = case(
