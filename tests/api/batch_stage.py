@@ -12,7 +12,7 @@ import openai
 from openai.types import Batch, FileObject
 
 from tests.contract.stage import NO_TLS
-from tests.running import KEY, OTHER_KEY, Running, routing, running
+from tests.running import KEY, Running, routing, running
 from tests.wire import check
 
 OVER = frozenset(("completed", "failed", "cancelled", "expired"))
@@ -20,12 +20,10 @@ CHAT = "/v1/chat/completions"
 
 
 def text(**more: Any) -> str:
-    """A routing file: `demo` chats, `vectors` embeds, `dear` costs a dollar or so an answer."""
-    dear = {"provider": "demo", "model": "large", "price": {"input": 10_000.0, "output": 10_000.0}}
+    """A routing file: `demo` chats, `vectors` embeds."""
     models = {
         "demo": {"targets": [{"provider": "demo", "model": "small", "price": {"input": 1.0, "output": 1.0}}]},
         "vectors": {"kind": "embedding", "targets": [{"provider": "demo", "model": "embedding"}]},
-        "dear": {"targets": [dear]},
     }
     return routing(models, {"demo": {"dialect": "scripted"}}, **more)
 
@@ -94,11 +92,11 @@ class Author:
 
 
 class Stage:
-    """The gateway, Ann and Bob."""
+    """The gateway, and Ann."""
 
     def __init__(self, gateway: Running) -> None:
         self.gateway = gateway
-        self.ann, self.bob = Author(gateway, KEY), Author(gateway, OTHER_KEY)
+        self.ann = Author(gateway, KEY)
 
     async def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the database itself says."""
@@ -114,5 +112,4 @@ async def staged(folder: Path, routing_file: str = "", **environment: str) -> As
         try:
             yield stage
         finally:
-            for one in (stage.ann, stage.bob):
-                await one.openai.close()
+            await stage.ann.openai.close()
