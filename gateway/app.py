@@ -13,7 +13,17 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import admin, explain, generations, openapi, video_models, videos
+from gateway.api import (
+    admin,
+    batches,
+    explain,
+    files,
+    generations,
+    openapi,
+    video_models,
+    video_views,
+    videos,
+)
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -22,6 +32,7 @@ from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.api.gate import Gate
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
+from gateway.api.render import error_body
 from gateway.api.system import routes as system_routes
 from gateway.clock import SYSTEM
 from gateway.config.live import Live
@@ -34,9 +45,13 @@ from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
+from gateway.service.batch_ports import BatchParts, Faces
+from gateway.service.batch_runner import BatchRunner
+from gateway.service.batches import Batches
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
+from gateway.service.files import Files
 from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
 from gateway.service.outputs import Outputs
@@ -47,6 +62,7 @@ from gateway.service.story import Parts
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import keys as key_rows
@@ -69,6 +85,7 @@ log = logging.getLogger("fairlead.app")
 
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
+_WISHES = {"/v1/chat/completions": chat_wish, "/v1/embeddings": embedding_wish}
 _SOURCES = ("own", "learnt")
 _STATES = {"closed": 0, "half_open": 1, "open": 2, "throttled": 3}
 
@@ -92,14 +109,19 @@ class Gateway:
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
-        pepper = settings.pepper.reveal().encode()
-        self._ring = KeyRing(self.live, pepper)
-        self._links = Links(pepper)
+        self._pepper = settings.pepper.reveal().encode()
+        self._ring = KeyRing(self.live, self._pepper)
+        self._links = Links(self._pepper)
         export, self._close_export = _exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        self._runner, self._videos = self._video_story(MediaStore(settings.data_dir / "media"))
+        media = MediaStore(settings.data_dir / "media")
+        self._runner, self._videos = self._video_story(media)
+        self._door = self._chat_door()
+        self._files = Files(self._database, media)
+        self._batch_runner = BatchRunner(self._batch_parts(media))
+        self._batches = Batches(self._database, self._batch_runner.wake)
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -133,6 +155,7 @@ class Gateway:
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            results=Results(self._pepper),
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )
@@ -150,17 +173,31 @@ class Gateway:
         runner = Runner(parts, tools)
         return runner, Videos(parts, runner.wake)
 
+    def _batch_parts(self, media: MediaStore) -> BatchParts:
+        return BatchParts(
+            database=self._database,
+            media=media,
+            snapshot=lambda: self.live.current,
+            caller_of=self._ring.owner,
+            chat=self._door.chat,
+            videos=self._videos,
+            recorder=self._recorder,
+            faces=Faces(wishes=_WISHES, error=error_body, video=video_views.video),
+            count=self.metrics.count,
+        )
+
     def _assemble(self) -> App:
-        door = self._chat_door()
         direct: dict[str, App] = {}
-        for path, read in (("/v1/chat/completions", chat_wish), ("/v1/embeddings", embedding_wish)):
-            direct[path] = Endpoint(door, path, read)
+        for path, read in _WISHES.items():
+            direct[path] = Endpoint(self._door, path, read)
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),
                 *video_models.routes(lambda: self.live.current, self._caller),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
+                *files.routes(self._files, self._caller),
+                *batches.routes(self._batches, self._caller),
                 *explain.routes(self._explaining(), self._caller),
                 *admin.routes(self._admin_key, self.live, self._board),
                 *openapi.ROUTES,
@@ -207,6 +244,7 @@ class Gateway:
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
                 ("run video jobs", self._runner.run()),
+                ("run batches", self._batch_runner.run()),
                 *self._hearsay(),
             )
         ]
@@ -214,7 +252,7 @@ class Gateway:
         try:
             yield
         finally:
-            await self._runner.stop()
+            await asyncio.gather(self._batch_runner.stop(), self._runner.stop())
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)

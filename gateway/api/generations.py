@@ -9,7 +9,7 @@ from litestar.params import PathParameter
 
 from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import generation, is_over, poll_after_ms
-from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
+from gateway.api.videos import AnyRequest, CallerOf, cache_header, content_route, origin
 from gateway.clock import SYSTEM, Clock
 from gateway.service.video_request import GENERATIONS, read
 from gateway.service.videos import Videos
@@ -35,8 +35,9 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            job = await videos.create(caller, read(GENERATIONS, fields), origin(request, "generations"))
-        headers = {"location": f"{PATH}/{job.id}", **pause(job)}
+            told = origin(request, "generations")
+            job = await videos.create(caller, read(GENERATIONS, fields), told)
+        headers = {"location": f"{PATH}/{job.id}", **pause(job), **cache_header(job, told)}
         return Response(shown(request, job), status_code=202, headers=headers)
 
     @get(PATH + "/{video_id:str}", summary="Retrieve a video (older form)")

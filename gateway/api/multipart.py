@@ -39,7 +39,7 @@ async def fields_of(request: Request[Any, Any, Any]) -> AsyncIterator[Mapping[st
     """
     kind = request.content_type[0]
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        form = await _form(request)
+        form = await form_of(request)
         try:
             yield await _fields(form)
         finally:
@@ -61,7 +61,8 @@ def _json(body: bytes) -> Mapping[str, object]:
         raise InvalidRequest(f"The body is not a JSON object: {message}.", code="invalid_json") from error
 
 
-async def _form(request: Request[Any, Any, Any]) -> FormMultiDict:
+async def form_of(request: Request[Any, Any, Any]) -> FormMultiDict:
+    """The form in a request's body; whoever got it closes it. Raises InvalidRequest, TooLarge."""
     try:
         return await request.form()
     except ClientException as error:
@@ -105,7 +106,7 @@ def _clash(name: str) -> InvalidRequest:
 
 async def _upload(name: str, file: UploadFile) -> Upload:
     digest, size, head = hashlib.sha256(), 0, b""
-    async for chunk in _chunks(file):
+    async for chunk in chunks_of(file):
         digest.update(chunk)
         size += len(chunk)
         head = head or chunk[:HEAD]
@@ -117,7 +118,7 @@ async def _upload(name: str, file: UploadFile) -> Upload:
         mime=mime,
         sha256=digest.hexdigest(),
         size=size,
-        chunks=lambda: _chunks(file),
+        chunks=lambda: chunks_of(file),
         clip=await to_thread(_clip, file, size) if mime == "video/mp4" else None,
     )
 
@@ -130,7 +131,8 @@ def _clip(file: UploadFile, size: int) -> Clip | None:
     return clip(read, size)
 
 
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
+async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
+    """The bytes of an upload, from the start."""
     await file.seek(0)
     while chunk := await file.read(_CHUNK):
         yield chunk

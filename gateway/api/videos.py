@@ -8,22 +8,25 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from gateway.api.content import FileAnswer
+from gateway.api.content import FileAnswer, of_video
 from gateway.api.multipart import MAX_BODY, MAX_CLIP_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.service.video_cache import FOUND
 from gateway.service.video_links import Link
+from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, read, read_change, read_remix
-from gateway.service.videos import Origin, Videos
+from gateway.service.videos import Videos
 from gateway.store.jobs import Job
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
 """Who sends a request; raises Unauthenticated."""
 
-Reply: TypeAlias = Callable[[Job], Response[Mapping[str, Any]]]
+Reply: TypeAlias = Callable[[Job, Origin], Response[Mapping[str, Any]]]
+CACHE = "x-fairlead-cache"
 
 _Id = Annotated[str, PathParameter(max_length=200)]
 
@@ -36,7 +39,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            return reply(await videos.create(caller, read(VIDEOS, fields), origin(request, "videos")))
+            told = origin(request, "videos")
+            return reply(await videos.create(caller, read(VIDEOS, fields), told), told)
 
     @post("/v1/videos/{video_id:str}/remix", summary="Make a variation of a video", status_code=200)
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
@@ -44,11 +48,11 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         async with fields_of(request) as fields:
             prompt, callback_url = read_remix(fields)
         told = origin(request, "videos/remix")
-        return reply(await videos.remix(caller, video_id, prompt, told, callback_url))
+        return reply(await videos.remix(caller, video_id, prompt, told, callback_url), told)
 
     @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
-        return reply(await videos.get(caller_of(request), video_id))
+        return reply(await videos.get(caller_of(request), video_id), Origin(route="videos"))
 
     content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
     others = (*_changes(videos, caller_of, reply), *_characters(caller_of))
@@ -56,9 +60,10 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
 
 
 def _replying(clock: Clock) -> Reply:
-    def reply(job: Job) -> Response[Mapping[str, Any]]:
+    def reply(job: Job, told: Origin) -> Response[Mapping[str, Any]]:
         now = clock.now()
         headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, now))}
+        headers |= cache_header(job, told)
         return Response(video(job, now), status_code=200, headers=headers)
 
     return reply
@@ -69,7 +74,8 @@ def _changes(videos: Videos, caller_of: CallerOf, reply: Reply) -> Sequence[HTTP
         caller = caller_of(request)
         async with fields_of(request) as fields:
             change = read_change(operation, fields)
-            return reply(await videos.change(caller, change, origin(request, f"videos/{operation}")))
+            told = origin(request, f"videos/{operation}")
+            return reply(await videos.change(caller, change, told), told)
 
     @post("/v1/videos/edits", summary="Edit a video", status_code=200, request_max_body_size=MAX_CLIP_BODY)
     async def edit(request: AnyRequest) -> Response[Mapping[str, Any]]:
@@ -122,7 +128,7 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
         found = await videos.linked(video_id, variant, link)
         if found is None:
             found = await videos.content(_caller(request, link), video_id, variant)
-        return FileAnswer(found, request.headers, head=request.method == "HEAD")
+        return FileAnswer(of_video(found), request.headers, head=request.method == "HEAD")
 
     def _caller(request: AnyRequest, link: Link) -> Caller:
         try:
@@ -137,14 +143,26 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
 
 
 def origin(request: AnyRequest, name: str) -> Origin:
-    """What tells a repeated request from a new one."""
+    """What tells a repeated request from a new one. Raises InvalidRequest."""
     retries = request.headers.get("x-stainless-retry-count", "")
+    cache = request.headers.get(CACHE)
+    if cache not in (None, "allow"):
+        message = f"`{CACHE}` is {cache[:40]!r}; it may only be `allow`."
+        raise InvalidRequest(message, param=CACHE)
     return Origin(
         route=name,
         base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
         retries=int(retries) if retries.isascii() and retries.isdigit() and len(retries) < 4 else 0,
+        cache=cache == "allow",
     )
+
+
+def cache_header(job: Job, told: Origin) -> dict[str, str]:
+    """Whether a request that allows an earlier result was given one."""
+    if not told.cache:
+        return {}
+    return {CACHE: "hit" if FOUND in (job.output or {}) else "miss"}
 
 
 def _characters(caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:

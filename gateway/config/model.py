@@ -300,6 +300,14 @@ class Defaults(Part):
         default="refuse",
         description="Whether a key with a dollar limit may use a target whose price is not known.",
     )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Requests of batches that run at the same time, for each key."
+    )
+    video_cache: Duration = Field(
+        default=86_400.0,
+        description="How long a finished video answers the same request of its key again, if that says "
+        "x-fairlead-cache: allow; 24h at most.",
+    )
     public_url: Url | None = Field(
         default=None,
         description="The address that clients reach this gateway by, as in https://ai.example.com, for the links "
@@ -356,6 +364,10 @@ class Key(Part):
     )
     user: str = Field(
         default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
+    )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Requests of its batches that run at the same time. Default: that of `defaults`.",
     )
     webhook: Webhook | None = Field(default=None, description="Whom to tell when one of its videos is over.")
 

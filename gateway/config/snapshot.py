@@ -199,7 +199,7 @@ class Hook(Struct, frozen=True, kw_only=True):
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
 
-    `aliases` are names only this caller uses, to the models they stand for.
+    `aliases` are names only this caller uses, to the models they stand for. `batch_concurrency` None: the default.
     `hard` and `soft` say whether there are dollar limits of that kind; they follow from `limits`.
     """
 
@@ -214,6 +214,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     hard: bool = False
     soft: bool = False
     hook: Hook = Hook()
+    batch_concurrency: int | None = None
 
     def __post_init__(self) -> None:
         """Find out once what every request asks."""
@@ -260,6 +261,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     on_unknown_price: str = "refuse"
     warnings: Sequence[str] = ()
     """What works and will not for long: targets whose provider shuts them down."""
+    batch_concurrency: int = 10
+    """How many requests of batches a key may have running, unless it says otherwise."""
+    video_cache: float = 86_400.0
+    """For how many seconds a finished video answers the same request again, where that allows it."""
     public_url: str = ""
     webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()

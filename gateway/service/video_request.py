@@ -67,11 +67,15 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """An ask with the files that came along, one for each of its inputs, and the names of unknown fields."""
+    """An ask with the files that came along, one for each of its inputs, and the names of unknown fields.
+
+    `cache_key` is what its result is found by, where the client lets us.
+    """
 
     ask: Ask
     files: Sequence[Upload] = ()
     ignored: Sequence[str] = ()
+    cache_key: bytes | None = None
 
     def fingerprint(self) -> bytes:
         """The same for every repetition of this request, however it was written down."""

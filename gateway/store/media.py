@@ -137,6 +137,16 @@ class MediaStore:
                 await draft.add(chunk)
             return await draft.keep()
 
+    async def again(self, name: str) -> str:
+        """A further name of a stored file, good when the first is removed. Raises OSError when it is gone."""
+        return await asyncio.to_thread(self._link, name)
+
+    def _link(self, name: str) -> str:
+        source, further = self._path(name), ulid(self._clock.now())
+        os.utime(source)  # or the new name would look like an orphan until its row is written
+        os.link(source, self._root / further)
+        return further
+
     async def open(self, name: str) -> OpenFile:
         """Open a file. Raises FileNotFoundError when it is gone."""
         return OpenFile(await asyncio.to_thread(os.open, self._path(name), os.O_RDONLY))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from openai.types import CreateEmbeddingResponse, Model, VideoDeleteResponse
+from openai.types import CreateEmbeddingResponse, FileDeleted, Model, VideoDeleteResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
-from tests.e2e.stage import check_video
+from tests.e2e.stage import check_object, check_video
 from tests.running import PROVIDER_KEY
 from tests.wire import OUR_EXTENSIONS, check
 
@@ -207,9 +207,20 @@ def _videos(seen: Exchange, _vendor: Names) -> None:
         check_video(video)
 
 
+def _files(seen: Exchange, _vendor: Names) -> None:
+    if seen.path.endswith("/content"):
+        assert seen.headers["content-type"] == "application/octet-stream"
+        return
+    body = json.loads(seen.said)
+    for one in body["data"] if body["object"] == "list" else [body]:
+        check(FileDeleted, one) if "deleted" in one else check_object(one)
+
+
 _ANSWERS: Mapping[str, Callable[[Exchange, Names], None]] = {
     "chat": _chat,
     "embeddings": _embeddings,
     "models": _models,
     "videos": _videos,
+    "files": _files,
+    "batches": _files,
 }

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import yaml
-from openai.types import Video, VideoDeleteResponse
+from openai.types import Batch, FileDeleted, FileObject, Video, VideoDeleteResponse
 
 from tests.e2e.processes import GatewayProcess, Studio
 from tests.wire import check
@@ -36,6 +36,14 @@ def check_video(body: Mapping[str, Any]) -> None:
     check(Video, {**body, "size": size}, allow=OURS)
 
 
+def check_object(body: Mapping[str, Any]) -> None:
+    """A Video, File or Batch object."""
+    if body["object"] == "video":
+        check_video(body)
+    else:
+        check({"file": FileObject, "batch": Batch}[body["object"]], body)
+
+
 def check_answer(response: httpx2.Response) -> None:
     """One answer of the gateway's, whatever it is."""
     assert response.status_code < 500, response.read()
@@ -50,12 +58,14 @@ def check_answer(response: httpx2.Response) -> None:
         assert set(body["error"]) == _ERROR
         assert body["error"]["message"]
     elif body.get("object") == "list":
-        for video in body["data"]:
-            check_video(video)
+        for one in body["data"]:
+            check_object(one)
+    elif method == "DELETE" and body["object"] == "file":
+        check(FileDeleted, body)
     elif method == "DELETE":
         check(VideoDeleteResponse, body)
-    elif response.request.url.path.startswith("/v1/videos"):
-        check_video(body)
+    elif response.request.url.path.startswith(("/v1/videos", "/v1/files", "/v1/batches")):
+        check_object(body)
 
 
 async def check_answer_async(response: httpx2.Response) -> None:
@@ -133,7 +143,7 @@ class Stage:
 
 def routing(studio: str, keys: Iterable[str]) -> str:
     """A routing file: `sora-2` is made at once, `narrow` takes little, `plain` cannot change videos, `waiting`
-    never begins, `broken` fails.
+    never begins, `broken` fails; `demo` chats, `silent` answers after an hour.
 
     Webhooks may go to 127.0.0.2, beside the public internet.
     """
@@ -150,10 +160,12 @@ def routing(studio: str, keys: Iterable[str]) -> str:
         {
             "providers": {
                 "studio": {"dialect": "openai", "kind": "video", "base_url": studio},
+                "script": {"dialect": "scripted"},
                 "nowhere": {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:9/v1"},
             },
             "defaults": {"webhook_networks": ["127.0.0.2/32"]},
-            "models": {name: {"kind": "video", "targets": targets} for name, targets in models.items()},
+            "models": {name: {"kind": "video", "targets": targets} for name, targets in models.items()}
+            | {name: {"targets": [{"provider": "script", "model": name}]} for name in ("demo", "silent")},
             "keys": [{"name": name.lower(), "key": f"env:{name}"} for name in keys],
         }
     )

@@ -10,7 +10,7 @@ from standardwebhooks import WebhookVerificationError
 
 from gateway.config.snapshot import Hook
 from gateway.errors import InvalidRequest
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from gateway.store import outbox
 from gateway.store.outbox import Notice
 from tests.service.receiver import Receiver, genuine

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.config.catalogue import catalogue
 from gateway.config.snapshot import RouteTarget
 from gateway.errors import InvalidRequest, NotFound
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from gateway.store.jobs import Job
 from gateway.transport.fetch import Fetcher
 from providers.types import Secret

@@ -26,9 +26,11 @@ from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
+from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, Wish, read
+from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
-from gateway.service.videos import Origin, Videos
+from gateway.service.videos import Videos
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
@@ -89,7 +91,7 @@ class Door:
         return {"caller": caller.id, "model": model, "video_ms": video_ms, "nano_dollars": nano_dollars}
 
     async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        assert held["video_ms"] > 0
+        assert held["video_ms"] >= 0
         if self.held.pop(lease, None) is not None:
             self.settled[lease] = (video_ms, nano_dollars)
 
@@ -197,7 +199,7 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), results=Results(b"pepper"),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
