@@ -25,7 +25,7 @@ from gateway.api.observe import observed
 from gateway.api.system import routes as system_routes
 from gateway.clock import SYSTEM
 from gateway.config.live import Live
-from gateway.config.problems import ConfigProblem
+from gateway.config.problems import ConfigError, ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
@@ -53,6 +53,7 @@ from gateway.store import keys as key_rows
 from gateway.store import ledger
 from gateway.store.engine import Database
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.telemetry import names
 from gateway.telemetry.log import Lines
@@ -99,7 +100,7 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        self._runner, self._videos = self._video_story(MediaStore(settings.data_dir / "media"))
+        self._runner, self._videos = self._video_story(_media(settings))
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -301,6 +302,18 @@ def _stock(transport: str) -> Any:
     return httpx2.AsyncHTTPTransport(
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
     )
+
+
+def _media(settings: Settings) -> MediaStore:
+    drafts = settings.data_dir / "media"
+    if settings.media_url is None:
+        return MediaStore(drafts, Directory(drafts))
+    from gateway.store.media_objects import Bucket  # noqa: PLC0415 - megabytes that only buckets need
+
+    try:
+        return MediaStore(drafts, Bucket(settings.media_url))
+    except ValueError as error:
+        raise ConfigError([ConfigProblem("FAIRLEAD_MEDIA_URL", 0, 0, "", str(error))]) from error
 
 
 def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:

@@ -23,6 +23,10 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         "sqlite+aiosqlite:///path or postgresql+psycopg://user:password@host:port/name",
     ),
     "FAIRLEAD_MAX_IN_FLIGHT": (r"[1-9]\d{0,5}", "a whole number from 1 to 999999"),
+    "FAIRLEAD_MEDIA_URL": (
+        r"(s3|gs|az)://[^\s/?#@]+(/[^\s?#]*)?",
+        "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+    ),
     "FAIRLEAD_REDIS_URL": (
         r"rediss?://[^\s/]+(/\d*)?(\?\S*)?",
         "redis://user:password@host:port/number, or rediss://...",
@@ -41,6 +45,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     its share of every limit. `max_in_flight` (`FAIRLEAD_MAX_IN_FLIGHT`) is how many requests this process serves at
     once; what is above is refused with 503.
 
+    `media_url` (`FAIRLEAD_MEDIA_URL`) is the bucket that finished files lie in; without one they stay in the data
+    directory.
+
     `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
     """
 
@@ -50,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pepper: Secret
     admin_key: Secret | None = None
     redis_url: Secret | None = None
+    media_url: str | None = None
     transport: str = "keepalive"
     replicas: int = 1
     max_in_flight: int = MAX_IN_FLIGHT
@@ -72,6 +80,7 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
         pepper=Secret(environment.get("FAIRLEAD_KEY_PEPPER") or kept_secret(data_dir / "pepper")),
         admin_key=Secret(admin_key) if admin_key else None,
         redis_url=Secret(redis_url) if redis_url else None,
+        media_url=environment.get("FAIRLEAD_MEDIA_URL") or None,
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),
         max_in_flight=int(environment.get("FAIRLEAD_MAX_IN_FLIGHT") or MAX_IN_FLIGHT),

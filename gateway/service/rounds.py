@@ -13,7 +13,7 @@ async def went_well(work: Callable[[], Awaitable[None]]) -> bool:
     try:
         await work()
     except Unavailable:
-        log.warning("the database does not answer; video jobs wait")
+        log.warning("a store does not answer; video jobs wait")
     except Exception:  # a bug here must not end all jobs
         log.exception("the work on video jobs met an error")
     else:

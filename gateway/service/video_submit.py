@@ -18,7 +18,7 @@ from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
 from gateway.store.jobs import Attempt, Job
-from gateway.store.media import MediaStore
+from gateway.store.media import MediaStore, whole
 from gateway.transport.client import Upstream
 from gateway.transport.fetch import Fetcher
 from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoInline, VideoRecall
@@ -224,7 +224,7 @@ class Submitting:
                 raise ProviderError(ErrorKind.INVALID_REQUEST, "An uploaded file is gone.", sent=False)
             file = await self._tools.media.open(row.name)
             try:
-                media.append(Media(role=role, mime=row.mime, data=await file.read(0, row.size)))
+                media.append(Media(role=role, mime=row.mime, data=await whole(file, row.size)))
             finally:
                 file.close()
         return media

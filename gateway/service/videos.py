@@ -6,6 +6,7 @@ never was and for somebody else's.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 
 import msgspec
 from msgspec import Struct
@@ -44,7 +45,6 @@ RETRY_WINDOW = 600.0
 MAX_KEY = 255
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url may take."""
-_PIECE = 1 << 20
 
 VIDEO, THUMBNAIL = "video", "thumbnail"
 VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
@@ -148,8 +148,9 @@ class Videos:
             except FileNotFoundError as error:
                 raise NotFound("The content of this video has expired.", code="expired") from error
             try:
-                for at in range(0, row.size, _PIECE):
-                    yield await file.read(at, min(_PIECE, row.size - at))
+                async with aclosing(file.pieces(0, row.size)) as pieces:
+                    async for piece in pieces:
+                        yield piece
             finally:
                 file.close()
 

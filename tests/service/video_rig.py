@@ -32,6 +32,7 @@ from gateway.service.videos import Origin, Videos
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
@@ -191,7 +192,7 @@ async def rig(
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
-    media = MediaStore(folder / "media")
+    media = MediaStore(folder / "media", Directory(folder / "media"))
     database = Database(url or f"sqlite+aiosqlite:///{folder}/jobs.db")
     await migrate(database)
     door, notes, configs = Door(), Notes(), {"now": config}
