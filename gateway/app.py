@@ -39,6 +39,7 @@ from gateway.service.books import Books
 from gateway.service.chat import Chat
 from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
+from gateway.service.moderation import Moderator
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
@@ -134,6 +135,7 @@ class Gateway:
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            moderator=Moderator(self._upstream),
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
+from gateway.service.moderation import Moderator
 from gateway.service.video_links import Links
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
@@ -88,6 +89,7 @@ class VideoParts(Struct, frozen=True, kw_only=True):
     admission: Admission
     links: Links
     poster: Poster
+    moderator: Moderator
     secrets_of: Callable[[str], Sequence[str]]
     figures: Figures = Figures()
     observe: Observe = Observe()

@@ -89,6 +89,7 @@ class Videos:
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         await self._check_callback(ask)
+        await self._parts.moderator.check(route, ask.said(), "prompt")
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 
     async def remix(

@@ -23,6 +23,7 @@ from gateway.config.snapshot import (
     Timeouts,
 )
 from gateway.errors import LimitExceeded
+from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
@@ -196,13 +197,13 @@ async def rig(
     database = Database(url or f"sqlite+aiosqlite:///{folder}/jobs.db")
     await migrate(database)
     door, notes, configs = Door(), Notes(), {"now": config}
+    upstream = Upstream()
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
-    upstream = Upstream()
     tools = tools_of(upstream, parts)
     if fetcher is not None:
         tools = replace(tools, fetcher=fetcher)
