@@ -32,6 +32,7 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
+from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.board import Board
@@ -131,6 +132,7 @@ class Gateway:
         parts = VideoParts(
             database=self._database,
             media=media,
+            workshop=Workshop(),
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,

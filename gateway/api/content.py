@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.service.sniff import EXTENSIONS
-from gateway.service.videos import Content
+from gateway.service.video_content import Content
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 

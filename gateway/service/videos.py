@@ -18,6 +18,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.access import allowed_route
+from gateway.service.video_content import VARIANTS, VIDEO, Content, Contents, check_ready
 from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
@@ -36,7 +37,6 @@ from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
 from gateway.store.idempotency import IdempotencyKey, Use
 from gateway.store.jobs import Job
-from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 
@@ -45,9 +45,6 @@ RETRY_WINDOW = 600.0
 MAX_KEY = 255
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url may take."""
-
-VIDEO, THUMBNAIL = "video", "thumbnail"
-VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -64,19 +61,12 @@ class Origin(Struct, frozen=True, kw_only=True):
     retries: int = 0
 
 
-class Content(Struct, frozen=True, kw_only=True):
-    """A stored file that is open for reading; whoever got it closes `file`."""
-
-    job: Job
-    row: MediaRow
-    file: OpenFile
-
-
 class Videos:
     """All verbs on video jobs. One per process; holds no state of its own. `wake` rouses the runner."""
 
     def __init__(self, parts: VideoParts, wake: Callable[[], None]) -> None:
         self._parts = parts
+        self._contents = Contents(parts)
         self._wake = wake
 
     async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
@@ -123,7 +113,7 @@ class Videos:
 
     def _from_ours(self, source: Job, wish: Wish) -> Wish:
         """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
-        _check_ready(source, self._parts.clock.now())
+        check_ready(source, self._parts.clock.now())
         row, made = source.file(VIDEO), ask_of(source)
         if row is None or row.size > MAX_CLIP:
             message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
@@ -198,7 +188,7 @@ class Videos:
         if variant not in VARIANTS:
             allowed = ", ".join(VARIANTS)
             raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
-        return await self._open(await self.get(caller, job), variant)
+        return await self._contents.open(await self.get(caller, job), variant)
 
     async def linked(self, job: str, variant: str, link: Link) -> Content | None:
         """The same for whoever holds a link, whose key is not asked for; None when the link does not open it."""
@@ -208,7 +198,7 @@ class Videos:
             found = await jobs.get_any(transaction, job)
         if found is None:
             raise _not_found()
-        return await self._open(found, variant)
+        return await self._contents.open(found, variant)
 
     def link(self, job: Job, base_url: str) -> str | None:
         """A signed URL of this job's video, for a client that found us under `base_url`; None when there is none."""
@@ -216,17 +206,6 @@ class Videos:
             return None
         public = self._parts.snapshot().public_url or base_url
         return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
-
-    async def _open(self, found: Job, variant: str) -> Content:
-        _check_ready(found, self._parts.clock.now())
-        row = found.file(variant)
-        if row is None:
-            message = f"The video `{found.id}` has no {variant}."
-            raise NotFound(message, code="variant_unavailable", param="variant")
-        try:
-            return Content(job=found, row=row, file=await self._parts.media.open(row.name))
-        except FileNotFoundError as error:
-            raise _expired(found) from error
 
     async def _known(self, caller: Caller, fingerprint: bytes, origin: Origin) -> Job | None:
         """The job this request made before."""
@@ -364,23 +343,6 @@ def _key(caller: Caller, origin: Origin) -> IdempotencyKey:
             f"`Idempotency-Key` must hold 1 to {MAX_KEY} printable characters.", param="Idempotency-Key"
         )
     return IdempotencyKey(caller=caller.id, route=origin.route, key=key)
-
-
-def _check_ready(job: Job, now: float) -> None:
-    if job.state == job_states.FAILED:
-        raise NotFound(f"The video `{job.id}` failed, so it has no content.", code="result_unavailable")
-    if job.state != job_states.COMPLETED:
-        raise Conflict(
-            f"The video `{job.id}` is {job.state}; its content is there once it is completed.",
-            code="video_not_ready",
-            retry=False,
-        )
-    if job.expires_at is not None and job.expires_at <= now:
-        raise _expired(job)
-
-
-def _expired(job: Job) -> NotFound:
-    return NotFound(f"The content of the video `{job.id}` has expired.", code="expired")
 
 
 def _not_found() -> NotFound:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -57,6 +57,9 @@ class Place(Protocol):
 
     async def open(self, name: str) -> OpenFile:
         """Open a file. Raises FileNotFoundError when it is gone."""
+
+    def path_of(self, name: str) -> Path | None:
+        """Where a file lies on the local disk; None when it lies elsewhere."""
 
     async def remove(self, names: Sequence[str]) -> None:
         """Remove files; those that are gone already are fine, and what cannot be reached is left to the sweep."""
@@ -171,6 +174,19 @@ class MediaStore:
     async def open(self, name: str) -> OpenFile:
         """Open a file. Raises FileNotFoundError when it is gone, Unavailable when its place is not there."""
         return await self._place.open(_checked(name))
+
+    @asynccontextmanager
+    async def on_disk(self, name: str, size: int) -> AsyncGenerator[Path, None]:
+        """A file of `size` bytes as one of the local disk, as long as the block lasts. Raises as `open`."""
+        path = self._place.path_of(_checked(name))
+        if path is not None:
+            yield path
+            return
+        file = await self.open(name)
+        async with self.draft(size) as draft, aclosing(file.pieces(0, size)) as pieces:
+            async for piece in pieces:
+                await draft.add(piece)
+            yield await draft.on_disk()
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove files; those that are gone already are fine."""

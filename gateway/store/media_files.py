@@ -50,6 +50,10 @@ class Directory:
         """Open a file. Raises FileNotFoundError when it is gone."""
         return LocalFile(await asyncio.to_thread(os.open, self._root / name, os.O_RDONLY))
 
+    def path_of(self, name: str) -> Path | None:
+        """Where a file lies."""
+        return self._root / name
+
     async def remove(self, names: Sequence[str]) -> None:
         """Remove files; those that are gone already are fine."""
         await asyncio.to_thread(self._remove, names)

@@ -85,6 +85,10 @@ class Bucket:
             await obstore.head_async(self._store, name)
         return BucketFile(self._store, name)
 
+    def path_of(self, _name: str) -> Path | None:
+        """Nothing of it lies on the local disk."""
+        return None
+
     async def remove(self, names: Sequence[str]) -> None:
         """Remove files. What cannot be reached now has no row any more and goes with a later sweep."""
         with suppress(Unavailable), _asking():

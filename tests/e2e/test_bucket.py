@@ -77,6 +77,15 @@ def test_an_edit_begins_with_a_video_from_the_bucket(cloud: Cloud, stage: Stage)
     assert done.status == "completed", done
 
 
+def test_stills_are_made_of_a_video_in_the_bucket(cloud: Cloud, stage: Stage) -> None:
+    video = cloud.guest.made(stage.prompt())
+    cloud.gateway.sql("delete from media where job = ? and role != 'video'", video.id)
+    still = cloud.guest.http.get(f"/v1/videos/{video.id}/content", params={"variant": "thumbnail"})
+    assert (still.headers["content-type"], still.content[8:12]) == ("image/webp", b"WEBP")
+    [[name]] = cloud.gateway.sql("select name from media where job = ? and role = 'spritesheet'", video.id)
+    assert f"fairlead/media/{name}" in cloud.names()
+
+
 def test_a_video_that_is_deleted_leaves_the_bucket(cloud: Cloud, stage: Stage) -> None:
     before = cloud.names()
     video = cloud.guest.made(stage.prompt())

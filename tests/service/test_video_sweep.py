@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from gateway.service.video_content import Content
 from gateway.service.video_sweep import sweep
-from gateway.service.videos import Content
 from gateway.store.media import whole
 from tests.service.video_provider import MP4, Provider
 from tests.service.video_rig import ANN, rig, snapshot, target

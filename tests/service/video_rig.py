@@ -23,6 +23,7 @@ from gateway.config.snapshot import (
     Timeouts,
 )
 from gateway.errors import LimitExceeded
+from gateway.media.workshop import Workshop
 from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
 from gateway.service.video_links import Links
@@ -190,6 +191,7 @@ async def rig(
     clock: Clock = SYSTEM,
     fetcher: Fetcher | None = None,
     dialer: Dialer | None = None,
+    workshop: Workshop | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
@@ -199,7 +201,8 @@ async def rig(
     door, notes, configs = Door(), Notes(), {"now": config}
     upstream = Upstream()
     parts = VideoParts(
-        database=database, media=media, snapshot=lambda: configs["now"], admission=door,
+        database=database, media=media, workshop=workshop or Workshop(), admission=door,
+        snapshot=lambda: configs["now"],
         links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
