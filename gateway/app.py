@@ -32,6 +32,7 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
+from gateway.media.words import Signing
 from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
@@ -102,7 +103,7 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        self._runner, self._videos = self._video_story(_media(settings))
+        self._runner, self._videos = self._video_story(_media(settings), _workshop(settings))
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -122,7 +123,7 @@ class Gateway:
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
-    def _video_story(self, media: MediaStore) -> tuple[Runner, Videos]:
+    def _video_story(self, media: MediaStore, workshop: Workshop) -> tuple[Runner, Videos]:
         admission = JobAdmission(
             self._admission,
             self._limiter,
@@ -132,7 +133,7 @@ class Gateway:
         parts = VideoParts(
             database=self._database,
             media=media,
-            workshop=Workshop(),
+            workshop=workshop,
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,
@@ -150,6 +151,7 @@ class Gateway:
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=media,
+            workshop=workshop,
             dice=random,
         )
         runner = Runner(parts, tools)
@@ -318,6 +320,13 @@ def _media(settings: Settings) -> MediaStore:
         return MediaStore(drafts, Bucket(settings.media_url))
     except ValueError as error:
         raise ConfigError([ConfigProblem("FAIRLEAD_MEDIA_URL", 0, 0, "", str(error))]) from error
+
+
+def _workshop(settings: Settings) -> Workshop:
+    if settings.signing is None:
+        return Workshop()
+    certificate, key = map(str, settings.signing)
+    return Workshop(Signing(certificate=certificate, key=key))
 
 
 def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:

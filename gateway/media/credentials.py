@@ -23,6 +23,8 @@ from gateway.media.words import Claim, Credentials, Signing
 _CURVES = {"secp256r1": b"es256", "secp384r1": b"es384", "secp521r1": b"es512"}
 _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 _MP4 = "video/mp4"
+_OURS = "fairlead."
+"""What the names of our own facts begin with."""
 
 
 class CredentialsError(Exception):
@@ -64,8 +66,10 @@ def sign(source: Path, target: Path, claim: Claim, signing: Signing) -> None:
             c2pa.Context.from_dict(settings) as context,
             c2pa.Signer.from_info(signer) as made,
             c2pa.Builder(_manifest(claim), context) as builder,
+            source.open("rb") as read_from,
+            target.open("w+b") as written_to,
         ):
-            builder.sign_file(str(source), str(target), made)
+            builder.sign(made, _MP4, read_from, written_to)
     except c2pa.C2paError as error:
         raise CredentialsError(str(error)) from error
 
@@ -95,7 +99,7 @@ def _manifest(claim: Claim) -> dict[str, Any]:
         "action": "c2pa.created",
         "digitalSourceType": f"http://cv.iptc.org/newscodes/digitalsourcetype/{claim.source}",
         "softwareAgent": {"name": claim.agent},
-        "parameters": {f"fairlead.{name}": value for name, value in claim.facts.items()},
+        "parameters": {f"{_OURS}{name}": value for name, value in claim.facts.items()},
     }
     return {
         "claim_generator_info": [{"name": "Fairlead", "version": version("fairlead")}],
@@ -112,6 +116,12 @@ def _told(report: Mapping[str, Any], *, judged: bool) -> Credentials:
     signature = active.get("signature_info") or {}
     maker: Mapping[str, str] = next(iter(active.get("claim_generator_info") or ()), {})
     state = report.get("validation_state")
+    actions = [
+        one
+        for assertion in active.get("assertions", ())
+        if str(assertion.get("label", "")).startswith("c2pa.actions")
+        for one in assertion.get("data", {}).get("actions", ())
+    ]
     return Credentials(
         intact=state in ("Valid", "Trusted"),
         trusted=state == "Trusted" if judged else None,
@@ -120,11 +130,12 @@ def _told(report: Mapping[str, Any], *, judged: bool) -> Credentials:
         generator=" ".join(filter(None, (maker.get("name"), maker.get("version"))))
         or active.get("claim_generator", ""),
         signed_at=signature.get("time") or "",
-        actions=[
-            str(one.get("action", ""))
-            for assertion in active.get("assertions", ())
-            if str(assertion.get("label", "")).startswith("c2pa.actions")
-            for one in assertion.get("data", {}).get("actions", ())
-        ],
+        actions=[str(one.get("action", "")) for one in actions],
+        facts={
+            name.removeprefix(_OURS): value
+            for one in actions
+            for name, value in (one.get("parameters") or {}).items()
+            if name.startswith(_OURS) and isinstance(value, str | int)
+        },
         problems=[str(one.get("code", "")) for one in report.get("validation_status") or ()],
     )

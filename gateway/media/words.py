@@ -16,7 +16,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
     """What the content credentials of a file say of it; of several manifests the active one, which is the last.
 
     `intact`: the file and the claim are as they were signed. `trusted`: the signer leads to one of the roots that were
-    named, None when none were. `problems` are C2PA's own codes. Texts may be empty.
+    named, None when none were. `facts` are those of a claim of ours, `problems` C2PA's own codes. Texts may be empty.
     """
 
     intact: bool
@@ -26,6 +26,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
     generator: str = ""
     signed_at: str = ""
     actions: Sequence[str] = ()
+    facts: Mapping[str, str | int] = {}
     problems: Sequence[str] = ()
 
 

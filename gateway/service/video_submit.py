@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.config.snapshot import RouteTarget, Snapshot
+from gateway.media.workshop import Workshop
 from gateway.routing import video
 from gateway.routing.policies import Dice
 from gateway.service import attempts as rules
@@ -43,6 +44,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
+    workshop: Workshop
     dice: Dice
 
 

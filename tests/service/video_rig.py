@@ -226,5 +226,6 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     """The tools of a runner with dice that always show the same."""
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
+        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
+        workshop=parts.workshop, dice=lambda: 0.5,
     )  # fmt: skip
