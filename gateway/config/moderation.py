@@ -1,7 +1,6 @@
 """What the routing file may say of moderation, and what that compiles to."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from gateway.config.fields import Duration, ModelName, Name, Part
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import Moderation as Rule
 from gateway.config.snapshot import ProviderRow
+from gateway.config.wording import plain
 from providers.types import VideoLimits
 
 _DIALECT = "openai"
@@ -74,13 +74,6 @@ def compiled(
         timeout=written.timeout or _DEFAULT_SECONDS,
         allow_unasked=written.on_error == "allow",
     )
-
-
-def plain(text: str) -> str:
-    """A text as the list of words is compared with: one form of each letter, one case, nothing unseen."""
-    seen = "".join(one for one in text if unicodedata.category(one) != "Cf")
-    folded = unicodedata.normalize("NFKC", seen).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def _pattern(phrases: list[str]) -> re.Pattern[str]:

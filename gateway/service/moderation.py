@@ -7,8 +7,8 @@ that cannot answer is no verdict: what then becomes of the request is the operat
 import asyncio
 import logging
 
-from gateway.config.moderation import plain
 from gateway.config.snapshot import Moderation, Route
+from gateway.config.wording import plain
 from gateway.errors import InvalidRequest, Unavailable
 from gateway.transport.client import Upstream
 from providers.errors import ErrorKind, ProviderError

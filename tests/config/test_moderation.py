@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.moderation import _pattern, plain
+from gateway.config.moderation import _pattern
 from gateway.config.snapshot import Moderation
+from gateway.config.wording import plain
 from tests.config.samples import compiled, problems
 
 TEXT = """\
