@@ -36,13 +36,15 @@ from gateway.api.render import error_body
 from gateway.api.system import routes as system_routes
 from gateway.clock import SYSTEM
 from gateway.config.live import Live
-from gateway.config.problems import ConfigProblem
+from gateway.config.problems import ConfigError, ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
+from gateway.media.words import Signing
+from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.batch_ports import BatchParts, Faces
@@ -54,6 +56,7 @@ from gateway.service.chat import Chat
 from gateway.service.files import Files
 from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
+from gateway.service.moderation import Moderator
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
@@ -69,6 +72,7 @@ from gateway.store import keys as key_rows
 from gateway.store import ledger
 from gateway.store.engine import Database
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.telemetry import names
 from gateway.telemetry.log import Lines
@@ -116,8 +120,8 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        media = MediaStore(settings.data_dir / "media")
-        self._runner, self._videos = self._video_story(media)
+        media = _media(settings)
+        self._runner, self._videos = self._video_story(media, _workshop(settings))
         self._door = self._chat_door()
         self._files = Files(self._database, media)
         self._batch_runner = BatchRunner(self._batch_parts(media))
@@ -141,7 +145,7 @@ class Gateway:
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
-    def _video_story(self, media: MediaStore) -> tuple[Runner, Videos]:
+    def _video_story(self, media: MediaStore, workshop: Workshop) -> tuple[Runner, Videos]:
         admission = JobAdmission(
             self._admission,
             self._limiter,
@@ -151,10 +155,12 @@ class Gateway:
         parts = VideoParts(
             database=self._database,
             media=media,
+            workshop=workshop,
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            moderator=Moderator(self._upstream),
             results=Results(self._pepper),
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
@@ -168,6 +174,7 @@ class Gateway:
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=media,
+            workshop=workshop,
             dice=random,
         )
         runner = Runner(parts, tools)
@@ -339,6 +346,25 @@ def _stock(transport: str) -> Any:
     return httpx2.AsyncHTTPTransport(
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
     )
+
+
+def _media(settings: Settings) -> MediaStore:
+    drafts = settings.data_dir / "media"
+    if settings.media_url is None:
+        return MediaStore(drafts, Directory(drafts))
+    from gateway.store.media_objects import Bucket  # noqa: PLC0415 - megabytes that only buckets need
+
+    try:
+        return MediaStore(drafts, Bucket(settings.media_url))
+    except ValueError as error:
+        raise ConfigError([ConfigProblem("FAIRLEAD_MEDIA_URL", 0, 0, "", str(error))]) from error
+
+
+def _workshop(settings: Settings) -> Workshop:
+    if settings.signing is None:
+        return Workshop()
+    certificate, key = map(str, settings.signing)
+    return Workshop(Signing(certificate=certificate, key=key))
 
 
 def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:

@@ -1,7 +1,8 @@
-"""Sends a stored file over HTTP: whole or a range of it, straight from disk, never whole in memory."""
+"""Sends a stored file over HTTP: whole or a range of it, as it is read, never whole in memory."""
 
 import re
 from collections.abc import Mapping
+from contextlib import aclosing
 from urllib.parse import quote
 
 from litestar.types import Receive, Scope, Send
@@ -9,10 +10,9 @@ from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.service.sniff import EXTENSIONS
-from gateway.service.videos import Content
+from gateway.service.video_content import Content
 from gateway.store.media import OpenFile
 
-_PIECE = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
@@ -108,12 +108,13 @@ class FileAnswer:
             raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
             await send({"type": "http.response.start", "status": self._part.status, "headers": raw})
             at = self._part.end if self._head else self._part.start
-            while at < self._part.end:
-                piece = await self._file.read(at, min(_PIECE, self._part.end - at))
-                if not piece:
-                    raise OSError("a stored file is shorter than its row says")
-                at += len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": at < self._part.end})
+            async with aclosing(self._file.pieces(at, self._part.end)) as pieces:
+                async for piece in pieces:
+                    at += len(piece)
+                    more = at < self._part.end
+                    await send({"type": "http.response.body", "body": piece, "more_body": more})
+            if at < self._part.end:
+                raise OSError("a stored file is shorter than its row says")
             if self._head or self._part.start == self._part.end:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

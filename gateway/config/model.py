@@ -27,6 +27,7 @@ from gateway.config.fields import (
     VideoLength,
 )
 from gateway.config.limit_model import Limit, Quota
+from gateway.config.moderation import Moderation
 
 Kind = Literal["chat", "embedding", "video"]
 InputWord = Literal[
@@ -264,6 +265,9 @@ class Model(Part):
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
+    moderation: Moderation | None = Field(
+        default=None, description="Video: what a prompt must pass before anything is reserved or sent."
+    )
     on_cut: Literal["error", "continue"] = Field(
         default="error",
         description="Chat: a stream that breaks after its first content ends with an error, or the next "

@@ -4,6 +4,7 @@ Built by `config/compile.py` from what a person wrote; a request takes one snaps
 it to its end. Durations are seconds, money is whole nano-dollars.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -101,6 +102,19 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     quota: "Caller | None" = None
 
 
+class Moderation(Struct, frozen=True, kw_only=True):
+    """What a prompt must pass: it holds nothing that `denied` finds in its plain form, and `target` does not flag it.
+
+    Either may be None. `timeout` is in seconds; `allow_unasked` says that a prompt goes through while the target
+    cannot answer.
+    """
+
+    denied: re.Pattern[str] | None = None
+    target: Target | None = None
+    timeout: float = 5.0
+    allow_unasked: bool = False
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """A model's targets and policy. `kind` is chat, embedding or video.
 
@@ -109,7 +123,7 @@ class Route(Struct, frozen=True, kw_only=True):
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
     of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
     late.
-    `default_cap` is the largest of its targets'.
+    `default_cap` is the largest of its targets'. `moderation` is asked before anything else happens.
     """
 
     model: str
@@ -125,6 +139,7 @@ class Route(Struct, frozen=True, kw_only=True):
     steered: bool = False
     hedge: bool = False
     default_cap: int = 4096
+    moderation: Moderation | None = None
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import GatewayError
 from gateway.service.access import allowed_route
 from gateway.service.video_request import VIDEOS
-from gateway.store.media import OpenFile
+from gateway.store.media import OpenFile, part
 from providers.types import Json
 
 ENDPOINTS: Mapping[str, str] = {
@@ -85,7 +85,7 @@ async def lines(file: OpenFile, start: int = 0) -> AsyncGenerator[Line]:
     rest, number, at = b"", 0, start
     skipped = 0  # bytes of a line that is too long, thrown away so far
     size = _FIRST_PIECE
-    while piece := await file.read(at + skipped + len(rest), size):
+    while piece := await part(file, begin := at + skipped + len(rest), begin + size):
         size = min(2 * size, _PIECE)
         *whole, rest = (rest + piece).split(b"\n")
         for data in whole:

@@ -33,6 +33,7 @@ from gateway.store import batches, files
 from gateway.store.batch_rows import COMPLETED, FAILED, BatchRow
 from gateway.store.batches import Batch
 from gateway.store.jobs import Job
+from gateway.store.media import part
 from gateway.telemetry.record import Call
 
 ROUTE = "batch rows"
@@ -88,7 +89,7 @@ class Work:
         except FileNotFoundError as error:
             raise NotFound("The file of this batch is gone.", code="file_not_found") from error
         try:
-            return await file.read(row.start, row.size)
+            return await part(file, row.start, row.start + row.size)
         finally:
             file.close()
 

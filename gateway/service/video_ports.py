@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
+from gateway.media.workshop import Workshop
+from gateway.service.moderation import Moderator
 from gateway.service.video_links import Links
 from gateway.service.video_results import Results
 from gateway.store.engine import Database
@@ -88,10 +90,12 @@ class VideoParts(Struct, frozen=True, kw_only=True):
 
     database: Database
     media: MediaStore
+    workshop: Workshop
     snapshot: Callable[[], Snapshot]
     admission: Admission
     links: Links
     poster: Poster
+    moderator: Moderator
     results: Results
     secrets_of: Callable[[str], Sequence[str]]
     figures: Figures = Figures()

@@ -65,6 +65,10 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     callback_url: str | None = None
     base_url: str = ""
 
+    def said(self) -> str:
+        """The client's own words for what shall be seen."""
+        return "\n".join(filter(None, (self.prompt, self.style_preset, self.camera_movement)))
+
 
 class Wish(Struct, frozen=True, kw_only=True):
     """An ask with the files that came along, one for each of its inputs, and the names of unknown fields.

@@ -6,9 +6,9 @@ never was and for somebody else's.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.clock import ulid
@@ -17,6 +17,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
 from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
+from gateway.service.video_content import VARIANTS, VIDEO, Content, Contents, check_ready
 from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
@@ -34,24 +35,11 @@ from gateway.service.video_request import (
 from gateway.service.video_routes import complete
 from gateway.store import jobs
 from gateway.store.jobs import Job
-from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url may take."""
-_PIECE = 1 << 20
-
-VIDEO, THUMBNAIL = "video", "thumbnail"
-VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
-
-
-class Content(Struct, frozen=True, kw_only=True):
-    """A stored file that is open for reading; whoever got it closes `file`."""
-
-    job: Job
-    row: MediaRow
-    file: OpenFile
 
 
 class Videos:
@@ -59,6 +47,7 @@ class Videos:
 
     def __init__(self, parts: VideoParts, wake: Callable[[], None]) -> None:
         self._parts = parts
+        self._contents = Contents(parts)
         self._wake = wake
         self._repeats = Repeats(parts)
 
@@ -72,6 +61,7 @@ class Videos:
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         await self._check_callback(ask)
+        await self._parts.moderator.check(route, ask.said(), "prompt")
         wish = replace(wish, ask=ask)
         if origin.cache:
             wish = replace(wish, cache_key=self._parts.results.key(caller, route, wish))
@@ -135,7 +125,7 @@ class Videos:
 
     def _from_ours(self, source: Job, wish: Wish) -> Wish:
         """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
-        _check_ready(source, self._parts.clock.now())
+        check_ready(source, self._parts.clock.now())
         row, made = source.file(VIDEO), ask_of(source)
         if row is None or row.size > MAX_CLIP:
             message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
@@ -161,8 +151,9 @@ class Videos:
             except FileNotFoundError as error:
                 raise NotFound("The content of this video has expired.", code="expired") from error
             try:
-                for at in range(0, row.size, _PIECE):
-                    yield await file.read(at, min(_PIECE, row.size - at))
+                async with aclosing(file.pieces(0, row.size)) as pieces:
+                    async for piece in pieces:
+                        yield piece
             finally:
                 file.close()
 
@@ -209,7 +200,7 @@ class Videos:
         if variant not in VARIANTS:
             allowed = ", ".join(VARIANTS)
             raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
-        return await self._open(await self.get(caller, job), variant)
+        return await self._contents.open(await self.get(caller, job), variant)
 
     async def linked(self, job: str, variant: str, link: Link) -> Content | None:
         """The same for whoever holds a link, whose key is not asked for; None when the link does not open it."""
@@ -219,7 +210,7 @@ class Videos:
             found = await jobs.get_any(transaction, job)
         if found is None:
             raise _not_found()
-        return await self._open(found, variant)
+        return await self._contents.open(found, variant)
 
     def link(self, job: Job, base_url: str) -> str | None:
         """A signed URL of this job's video, for a client that found us under `base_url`; None when there is none."""
@@ -227,17 +218,6 @@ class Videos:
             return None
         public = self._parts.snapshot().public_url or base_url
         return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
-
-    async def _open(self, found: Job, variant: str) -> Content:
-        _check_ready(found, self._parts.clock.now())
-        row = found.file(variant)
-        if row is None:
-            message = f"The video `{found.id}` has no {variant}."
-            raise NotFound(message, code="variant_unavailable", param="variant")
-        try:
-            return Content(job=found, row=row, file=await self._parts.media.open(row.name))
-        except FileNotFoundError as error:
-            raise _expired(found) from error
 
     async def _admitted(
         self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin, route: Route
@@ -329,23 +309,6 @@ class Videos:
             due_at=now,
             cache_key=wish.cache_key,
         )
-
-
-def _check_ready(job: Job, now: float) -> None:
-    if job.state == job_states.FAILED:
-        raise NotFound(f"The video `{job.id}` failed, so it has no content.", code="result_unavailable")
-    if job.state != job_states.COMPLETED:
-        raise Conflict(
-            f"The video `{job.id}` is {job.state}; its content is there once it is completed.",
-            code="video_not_ready",
-            retry=False,
-        )
-    if job.expires_at is not None and job.expires_at <= now:
-        raise _expired(job)
-
-
-def _expired(job: Job) -> NotFound:
-    return NotFound(f"The content of the video `{job.id}` has expired.", code="expired")
 
 
 def _not_found() -> NotFound:

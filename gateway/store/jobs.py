@@ -143,6 +143,12 @@ async def get_any(transaction: Transaction, job: str) -> Job | None:
     return found[0] if found else None
 
 
+async def lock(transaction: Transaction, job: str) -> bool:
+    """Keep a job from being purged until the transaction ends; false when it was deleted already."""
+    query = select(jobs.c.id).where(jobs.c.id == job, jobs.c.deleted_at.is_(None)).with_for_update()
+    return (await transaction.execute(query)).first() is not None
+
+
 async def page(
     transaction: Transaction, caller: str, *, after: str | None, limit: int, newest_first: bool
 ) -> list[Job]:

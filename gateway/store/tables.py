@@ -121,6 +121,7 @@ media = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("provenance", JsonText),  # of a video: what it says of where it comes from
     Index("media_of_job", "job"),
 )
 

@@ -22,7 +22,9 @@ PRICE = 0.004
 PROMPT = "A red kite"
 TINY: Mapping[str, Any] = {"seconds": "1", "size": "64x64"}
 THIRTEEN = frozenset(Video.model_fields)
-OURS = frozenset(("provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta"))
+OURS = frozenset(
+    ("provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta", "provenance")
+)
 """What we add to OpenAI's Video object."""
 _SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 _ERROR = {"message", "type", "param", "code"}

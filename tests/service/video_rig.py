@@ -23,6 +23,8 @@ from gateway.config.snapshot import (
     Timeouts,
 )
 from gateway.errors import LimitExceeded
+from gateway.media.workshop import Workshop
+from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
@@ -34,6 +36,7 @@ from gateway.service.videos import Videos
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
@@ -190,20 +193,22 @@ async def rig(
     clock: Clock = SYSTEM,
     fetcher: Fetcher | None = None,
     dialer: Dialer | None = None,
+    workshop: Workshop | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
-    media = MediaStore(folder / "media")
+    media = MediaStore(folder / "media", Directory(folder / "media"))
     database = Database(url or f"sqlite+aiosqlite:///{folder}/jobs.db")
     await migrate(database)
     door, notes, configs = Door(), Notes(), {"now": config}
+    upstream = Upstream()
     parts = VideoParts(
-        database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), results=Results(b"pepper"),
+        database=database, media=media, workshop=workshop or Workshop(), admission=door,
+        snapshot=lambda: configs["now"], results=Results(b"pepper"),
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
-    upstream = Upstream()
     tools = tools_of(upstream, parts)
     if fetcher is not None:
         tools = replace(tools, fetcher=fetcher)
@@ -223,5 +228,6 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     """The tools of a runner with dice that always show the same."""
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
+        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
+        workshop=parts.workshop, dice=lambda: 0.5,
     )  # fmt: skip
