@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.service import batch_input
 from gateway.service.batch_input import Line, lines
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 
 MOST = 20
 LINES = st.lists(st.sampled_from([b"", b" ", b"\r", b"a", b"bc", b"d" * MOST, b"e" * 50]), max_size=12)
@@ -23,7 +24,7 @@ async def read(text: bytes, start: int = 0) -> list[Line]:
         yield text
 
     with TemporaryDirectory() as folder:
-        store = MediaStore(Path(folder))
+        store = MediaStore(Path(folder), Directory(Path(folder)))
         file = await store.open((await store.write(chunks(), 10_000)).name)
         try:
             return [line async for line in lines(file, start)]

@@ -11,6 +11,7 @@ from gateway.service.video_cache import FOUND
 from gateway.service.video_repeats import Origin
 from gateway.service.video_results import Results
 from gateway.store.jobs import Job
+from gateway.store.media import whole
 from tests.service.video_provider import Provider
 from tests.service.video_rig import ANN, BOB, Hasty, Rig, rig, snapshot, target, wish
 
@@ -45,7 +46,7 @@ async def one_after_the_other(one: Provider, stories: Rig) -> None:
     assert len(await stories.rows("select * from ledger")) == 1
     for gone in (first, None):
         content = await stories.videos.content(ANN, second.id, "video")
-        assert content.row.size == len(await content.file.read(0, 1 << 20))
+        assert content.row.size == len(await whole(content.file, 1 << 20))
         content.file.close()
         if gone is not None:
             await stories.videos.delete(ANN, gone.id)
