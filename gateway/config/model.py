@@ -344,6 +344,14 @@ class Key(Part):
     aliases: Annotated[dict[ModelName, ModelName], Field(max_length=100)] = Field(
         default={}, description="Names of its own for models, as in {gpt-4o: fast}."
     )
+    tags: Annotated[list[Name], Field(max_length=20)] = Field(
+        default=[],
+        description="Tags of the targets it is held to: what they do not all carry it never reaches.",
+    )
+    region: Name | None = Field(
+        default=None,
+        description="The region of the targets it is held to, as in eu; requests may only narrow it.",
+    )
     limits: Annotated[
         Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],
         Discriminator(lambda value: "list" if isinstance(value, list) else "name"),

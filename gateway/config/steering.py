@@ -1,6 +1,6 @@
 """What a file says about which requests a target is asked for, compiled to its terms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.config import model
 from gateway.config.problems import Path
@@ -44,6 +44,17 @@ def check(kind: str, targets: Sequence[model.Target], report: Callable[[Path, st
         report(("targets",), "have canaries of more than 100 percent together")
     if all(target.canary is not None or target.shadow is not None for target in targets):
         report(("targets",), "need one that is neither canary nor shadow")
+
+
+def tags_and_regions(targets: Iterable[tuple[Sequence[str], str | None]]) -> tuple[set[str], set[str]]:
+    """What a key may be held to: every tag, and every region with the wider ones that it lies in."""
+    tags: set[str] = set()
+    regions: set[str] = set()
+    for carried, region in targets:
+        tags.update(carried)
+        parts = (region or "").split("-")
+        regions.update("-".join(parts[:end]) for end in range(1, len(parts) + 1) if region)
+    return tags, regions
 
 
 def is_steered(route: Route) -> bool:
