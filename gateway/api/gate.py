@@ -11,8 +11,9 @@ flight, and from there on it follows the rings, by BACK when STILL in a row were
 not, until it is at `most` again. So the loop keeps short turns, in which a refusal is soon made, and stays busy
 all the same: never are fewer than LEAST taken on.
 
-Who is refused costs no task, no scope and no record: the connection writes an answer that was made beforehand. The
-limit is one comparison of integers for all others.
+Who is refused costs no task, no scope and no record: the connection writes an answer that was made beforehand. A
+request that comes in one piece, as nearly all do, is only glanced at, so that refusing it costs little more than the
+kernel's part of it. The limit is one comparison of integers for all others.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +136,20 @@ async def test_a_place_that_becomes_free_is_given_on_the_same_connection(tmp_pat
             await asyncio.sleep(0.005)
         writer.write(b"GET /v1/models HTTP/1.1\r\n" + HOST + KEYED + b"\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_connection_on_which_nobody_asks_again_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.05)
+    async with small(tmp_path) as door, contextlib.AsyncExitStack() as stack:
+        await door.fill(stack)
+        reader, writer = await asyncio.open_connection("127.0.0.1", door._port)
+        writer.write(CHATTING)
+        assert told(*answers(await reader.readuntil(b"}}")))[0] == 503
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
         writer.close()
 
 
