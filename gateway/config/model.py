@@ -109,7 +109,9 @@ class Health(Part):
     failures: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Failures in a row that take it out. Default: 5."
     )
-    rest: Duration | None = Field(default=None, description="How long it rests the first time. Default: 5s.")
+    rest: Duration | None = Field(
+        default=None, description="How long it rests before it is tried again. Default: 5s."
+    )
 
 
 class Retries(Part):
