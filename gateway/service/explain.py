@@ -17,6 +17,7 @@ from gateway.routing.plan import Ask, plan
 from gateway.service.access import allowed_route
 from gateway.service.admission import Room
 from gateway.service.board import Board
+from gateway.service.limit_rows import MEASURES
 from gateway.service.video_request import Wish as VideoWish
 from gateway.service.video_request import wanted
 from gateway.service.video_routes import complete
@@ -27,7 +28,6 @@ from providers.types import ChatRequest
 
 _OURS = frozenset(("model", "stream", "stream_options"))
 """Fields that every call sets anew: no change worth telling."""
-_MEASURES: Mapping[str, float] = {"dollars": NANO, "video_seconds": 1000.0}
 
 
 class Row(Struct, kw_only=True, omit_defaults=True):
@@ -150,7 +150,7 @@ def body(told: Explanation, rooms: Iterable[Room] = ()) -> dict[str, Any]:
 
 def _limit(room: Room) -> dict[str, Any]:
     one = room.dimension
-    scale = _MEASURES.get(one.name, 1)
+    scale = MEASURES.get(one.name, 1)
     return {
         "limit": one.name,
         "per": one.per,

@@ -62,6 +62,12 @@ class KeyRing:
         found = self._ids.get(caller)
         return () if found is None else secrets_of(found, self._pepper)
 
+    def callers(self) -> Sequence[Caller]:
+        """Everybody who has a key, by id."""
+        if self._live.current is not self._seen:
+            self._rebuild()
+        return [self._ids[identity] for identity in sorted(self._ids)]
+
     def replace_stored(self, keys: Mapping[bytes, StoredKey]) -> None:
         """Take over the valid keys of the database, by digest."""
         if keys != self._stored:

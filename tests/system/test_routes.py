@@ -39,6 +39,7 @@ POLICY: Mapping[str, str] = {
     "HEAD /v1/video/generations/{video_id:str}/content": KEYED,
     "POST /v1/route/explain": KEYED,
     "GET /admin/targets": ADMIN,
+    "GET /admin/limits": ADMIN,
     "GET /openapi.json": OPEN,
     "GET /schema": OPEN,
     "GET /schema/openapi.json": OPEN,
