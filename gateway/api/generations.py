@@ -7,9 +7,10 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
+from gateway.api.hints import placed
 from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import generation, is_over, poll_after_ms
-from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
+from gateway.api.videos import AnyRequest, CallerOf, content_route, headers_of, origin
 from gateway.clock import SYSTEM, Clock
 from gateway.service.video_request import GENERATIONS, read
 from gateway.service.videos import Videos
@@ -35,7 +36,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            job = await videos.create(caller, read(GENERATIONS, fields), origin(request, "generations"))
+            wish = placed(read(GENERATIONS, fields), headers_of(request))
+            job = await videos.create(caller, wish, origin(request, "generations"))
         headers = {"location": f"{PATH}/{job.id}", **pause(job)}
         return Response(shown(request, job), status_code=202, headers=headers)
 

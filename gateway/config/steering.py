@@ -6,7 +6,10 @@ from gateway.config import model
 from gateway.config.problems import Path
 from gateway.config.snapshot import Route, Terms
 
-_FIELDS = ("when", "tags", "region", "canary", "shadow")
+_CHAT_ONLY = {
+    "when": "say what a video target takes by seconds, sizes, inputs and operations",
+    "shadow": "a copy of a video would be paid for",
+}
 
 
 def terms_of(targets: Sequence[model.Target]) -> list[Terms | None]:
@@ -35,9 +38,9 @@ def terms_of(targets: Sequence[model.Target]) -> list[Terms | None]:
 def check(kind: str, targets: Sequence[model.Target], report: Callable[[Path, str], None]) -> None:
     """Report terms that cannot hold: paths are below the model."""
     for at, target in enumerate(targets):
-        for name in _FIELDS:
+        for name, why in _CHAT_ONLY.items():
             if kind == "video" and getattr(target, name):
-                report(("targets", at, name), "is for models of kind chat and embedding; this one is video")
+                report(("targets", at, name), f"is for models of kind chat and embedding: {why}")
         if target.canary is not None and target.shadow is not None:
             report(("targets", at, "shadow"), "cannot be said of a canary: a target is one or the other")
     if sum(target.canary or 0.0 for target in targets) > 100:

@@ -61,9 +61,7 @@ def unmet(terms: Terms, traits: Traits) -> str | None:
     place = misplaced(terms, traits.tags, traits.region)
     if place is not None:
         return place
-    if terms.canary is not None and not terms.canary[0] <= traits.draw < terms.canary[1]:
-        return "canary"
-    return None
+    return None if is_drawn(terms, traits.draw) else "canary"
 
 
 def misplaced(terms: Terms, tags: frozenset[str], region: str) -> str | None:
@@ -80,7 +78,17 @@ def is_within(region: str, wider: str) -> bool:
 
 def reaches(route: Route, tags: frozenset[str], region: str) -> bool:
     """Whether any target of a route has them."""
-    return any(misplaced(one.terms or ANY, tags, region) is None for one in route.targets)
+    return any(is_placed(one, tags, region) for one in route.targets)
+
+
+def is_placed(target: RouteTarget, tags: frozenset[str], region: str) -> bool:
+    """Whether a target has them."""
+    return misplaced(target.terms or ANY, tags, region) is None
+
+
+def is_drawn(terms: Terms, draw: float) -> bool:
+    """Whether a canary's part holds this draw; anything else takes every draw."""
+    return terms.canary is None or terms.canary[0] <= draw < terms.canary[1]
 
 
 def is_canary(target: RouteTarget) -> bool:

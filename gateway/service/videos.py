@@ -30,7 +30,7 @@ from gateway.service.video_request import (
     stored_roles,
     wanted,
 )
-from gateway.service.video_routes import complete
+from gateway.service.video_routes import complete, drawn_for
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
 from gateway.store.idempotency import IdempotencyKey, Use
@@ -87,7 +87,8 @@ class Videos:
             return known
         snapshot = self._parts.snapshot()
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
-        ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
+        now = self._parts.clock.now()
+        ask = complete(snapshot, route, caller, drawn_for(route, wish.ask, ulid(now)), now)
         await self._check_callback(ask)
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
 
