@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.api import server
 from gateway.api.edge import MAX_HEADER_BYTES, App, HeadersTooLarge
-from gateway.api.gate import OPEN_TO_ALL, Gate, whole_answer
+from gateway.api.gate import EACH_TURN, OPEN_TO_ALL, Gate, whole_answer
 from gateway.commands.glance import Glance
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.transport import burst
@@ -91,7 +91,8 @@ class Bounded(server.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse, unless it is to be refused; then look how much of a head has come without an end."""
         gate = self._gate
-        if len(self.tasks) >= gate.limit and self._may_be_unread(data):
+        full = len(self.tasks) >= gate.limit or len(gate.line) >= gate.room
+        if full and self._may_be_unread(data):
             self._turn_away_unread()
             return
         super().data_received(data)
@@ -112,12 +113,23 @@ class Bounded(server.Protocol):
         """Its head is complete: it is served, or refused before its body is read."""
         self._head_ended()
         gate = self._gate
-        if len(self.tasks) >= gate.limit and self._may_be_refused():
+        full = len(self.tasks) >= gate.limit or len(gate.line) >= gate.room
+        if full and self._may_be_refused():
             self._turn_away()
             return
         if not gate.watching:
             gate.watch(self.tasks)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        gate = self._gate
+        if gate.begun >= EACH_TURN:
+            gate.stand_in_line(partial(super()._start_asgi_task, cycle, app))
+            return
+        if not gate.begun:
+            self.loop.call_soon(gate.next_turn)
+        gate.begun += 1
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - we have our own words
         """What came is not an HTTP request."""
