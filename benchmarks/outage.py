@@ -2,7 +2,7 @@
 
 One of two providers dies under 100 requests a second, stays away, and comes back; then both die under 500 a
 second. The providers run in this process and note each call, the gateway and the load in processes of their
-own. The breaker's first rest is the shipped 5 s; `--rest 1` shows another.
+own. The breaker's rest is the shipped 5 s; `--rest 1` shows another.
 """
 
 import argparse
@@ -161,7 +161,7 @@ async def main(rest: float, seconds: float) -> None:
         finally:
             await asyncio.to_thread(started.stop)
     lines = [
-        f"First rest {rest:g} s, {seconds:g} s a phase.",
+        f"Rest {rest:g} s, {seconds:g} s a phase.",
         "",
         "| figure | goal | measured |",
         "|---|---|---|",
@@ -172,7 +172,7 @@ async def main(rest: float, seconds: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rest", type=float, default=5.0, help="the breaker's first rest, in seconds")
+    parser.add_argument("--rest", type=float, default=5.0, help="the breaker's rest, in seconds")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each phase")
     given = parser.parse_args()
     asyncio.run(main(given.rest, given.seconds))

@@ -121,6 +121,14 @@ def keys_create(
         list[str] | None, typer.Option("--model", help="A model it may use; repeat. Default: all.")
     ] = None,
     limits: Annotated[str | None, typer.Option(help="A list of limits from the routing file.")] = None,
+    aliases: Annotated[
+        list[str] | None,
+        typer.Option("--alias", help="A name of its own for a model, as NAME=MODEL; repeat."),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="A tag of the targets it is held to; repeat.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The region of the targets it is held to.")] = None,
     organisation: Annotated[str | None, typer.Option(help="Who it belongs to.")] = None,
     project: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     user: Annotated[str | None, typer.Option(help="Who uses it.")] = None,
@@ -131,7 +139,8 @@ def keys_create(
     from gateway.commands.keys import create  # noqa: PLC0415
 
     owners = {"organisation": organisation, "project": project, "user": user}
-    create(config, name, {"models": models, "limits": limits, "webhook": webhook, **owners})
+    held = {"aliases": aliases, "tags": tags, "region": region}
+    create(config, name, {"models": models, "limits": limits, "webhook": webhook, **held, **owners})
 
 
 @keys.command("list")

@@ -46,6 +46,7 @@ from gateway.limits.rules import Limiter
 from gateway.media.words import Signing
 from gateway.media.workshop import Workshop
 from gateway.routing import health
+from gateway.service import limit_rows
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.batch_ports import BatchParts, Faces
 from gateway.service.batch_runner import BatchRunner
@@ -113,6 +114,7 @@ class Gateway:
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
+        self._quotas = limit_rows.Quotas(self._admission)
         self._pepper = settings.pepper.reveal().encode()
         self._ring = KeyRing(self.live, self._pepper)
         self._links = Links(self._pepper)
@@ -206,7 +208,7 @@ class Gateway:
                 *files.routes(self._files, self._caller),
                 *batches.routes(self._batches, self._caller),
                 *explain.routes(self._explaining(), self._caller),
-                *admin.routes(self._admin_key, self.live, self._board),
+                *admin.routes(self._admin_key, self._watched()),
                 *openapi.ROUTES,
                 *system_routes(self.metrics, self._why_not_ready),
             ],
@@ -216,6 +218,9 @@ class Gateway:
             logging_config=None,
         )
         return Edge(observed(ordinary, self._recorder), direct)  # type: ignore[arg-type] # same protocol
+
+    def _watched(self) -> admin.Watched:
+        return admin.Watched(live=self.live, board=self._board, ring=self._ring, admission=self._admission)
 
     def _explaining(self) -> explain.Explaining:
         return explain.Explaining(live=self.live, board=self._board, admission=self._admission, clock=SYSTEM)
@@ -250,6 +255,7 @@ class Gateway:
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
+                ("look at quotas", self._look_at_quotas()),
                 ("run video jobs", self._runner.run()),
                 ("run batches", self._batch_runner.run()),
                 *self._hearsay(),
@@ -286,6 +292,13 @@ class Gateway:
                 await self._load_keys()
             except Exception:  # the keys in memory stay good while the database is away
                 log.exception("the keys could not be read; those in memory stay in force")
+
+    async def _look_at_quotas(self) -> None:
+        while True:
+            await self._quotas.look(self.live.current)
+            for target in self._quotas.known:
+                self.metrics.show(target)
+            await asyncio.sleep(limit_rows.EVERY)
 
     async def _load_keys(self) -> None:
         async with self._database.read() as transaction:
@@ -327,7 +340,12 @@ class Gateway:
                 ((key, str(seen.shut), _SOURCES[seen.heard]), seen.shut_until - now) for key, seen in shut
             ]
 
+        def quotas() -> Gauge:
+            told = self._quotas.known.items()
+            return [((target, row.limit, row.per), row.left) for target, rows in told for row in rows]
+
         return {
+            names.TARGET_QUOTA: quotas,
             names.TARGET_STATE: states,
             names.TARGET_IN_FLIGHT: lambda: [((key,), seen.in_flight) for key, seen in known.items()],
             names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],

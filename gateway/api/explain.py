@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.edge import MAX_JSON_BODY
-from gateway.api.hints import REGION, SESSION, TAGS, hints_in
+from gateway.api.hints import REGION, SESSION, TAGS, hints_in, placed
 from gateway.clock import Clock
 from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Snapshot
@@ -72,7 +72,7 @@ def read(body: bytes, headers: Mapping[bytes, bytes], created: int) -> Wish | vi
         fields = {}
     if "messages" not in fields and "input" not in fields and "prompt" in fields:
         surface = video_request.GENERATIONS if fields.keys() & _OLDER else video_request.VIDEOS
-        return video_request.read(surface, _values(body))
+        return placed(video_request.read(surface, _values(body)), headers)
     if "messages" not in fields and "input" not in fields:
         raise InvalidRequest(
             "The body must be that of a chat, embeddings or video request: JSON with `model`, and `messages`, "

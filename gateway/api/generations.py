@@ -7,9 +7,10 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
+from gateway.api.hints import placed
 from gateway.api.multipart import MAX_BODY, fields_of
 from gateway.api.video_views import generation, is_over, poll_after_ms
-from gateway.api.videos import AnyRequest, CallerOf, cache_header, content_route, origin
+from gateway.api.videos import AnyRequest, CallerOf, cache_header, content_route, headers_of, origin
 from gateway.clock import SYSTEM, Clock
 from gateway.service.video_request import GENERATIONS, read
 from gateway.service.videos import Videos
@@ -36,7 +37,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         caller = caller_of(request)
         async with fields_of(request) as fields:
             told = origin(request, "generations")
-            job = await videos.create(caller, read(GENERATIONS, fields), told)
+            wish = placed(read(GENERATIONS, fields), headers_of(request))
+            job = await videos.create(caller, wish, told)
         headers = {"location": f"{PATH}/{job.id}", **pause(job), **cache_header(job, told)}
         return Response(shown(request, job), status_code=202, headers=headers)
 

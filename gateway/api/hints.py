@@ -3,7 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from gateway.errors import InvalidRequest
+from gateway.service.video_request import Wish as VideoWish
 from gateway.service.wish import Hints
 
 TAGS, REGION, SESSION = b"x-fairlead-tags", b"x-fairlead-region", b"x-session-id"
@@ -25,6 +28,15 @@ def hints_in(headers: Mapping[bytes, bytes]) -> Hints:
     if len(session) > _MOST_SESSION:
         raise _refused(SESSION, f"at most {_MOST_SESSION} characters")
     return Hints(tags=frozenset(tags), region=region, session=session)
+
+
+def placed(wish: VideoWish, headers: Mapping[bytes, bytes]) -> VideoWish:
+    """A wish for a video with what these headers say of where it may go. Raises InvalidRequest."""
+    if TAGS not in headers and REGION not in headers:
+        return wish
+    hints = hints_in(headers)
+    ask = replace(wish.ask, tags=tuple(sorted(hints.tags)), region=hints.region)
+    return replace(wish, ask=ask)
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

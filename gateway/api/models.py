@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.config.snapshot import Caller, Route, Snapshot
 from gateway.errors import NotFound
+from gateway.routing.terms import reaches
 
 KINDS = ("chat", "embedding", "video")
 
@@ -26,7 +27,8 @@ def one_model(snapshot: Snapshot, caller: Caller, model: str) -> dict[str, Any]:
 def _route(snapshot: Snapshot, caller: Caller, model: str) -> Route | None:
     name = caller.aliases.get(model, model)
     found = (snapshot.resolve(name, kind) for kind in KINDS)
-    return next(filter(None, found), None) if caller.may_use(name) else None
+    route = next(filter(None, found), None) if caller.may_use(name) else None
+    return route if route and (not caller.pinned or reaches(route, caller.tags, caller.region)) else None
 
 
 def _row(snapshot: Snapshot, name: str, route: Route) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from gateway.api.videos import AnyRequest, CallerOf
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import NANO, Caller, Price, Route, RouteTarget, Snapshot
+from gateway.routing.terms import is_placed
 from gateway.routing.video import alive, sizes
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ def video_model_list(snapshot: Snapshot, caller: Caller, now: float) -> dict[str
     rows = []
     for route in snapshot.routes.values():
         targets = [target for target in route.targets if alive(target.target.video, now)]
+        if caller.pinned:
+            targets = [one for one in targets if is_placed(one, caller.tags, caller.region)]
         if route.kind == "video" and targets and caller.may_use(route.model):
             rows.append(_row(snapshot, route, targets))
     return {"object": "list", "data": rows}

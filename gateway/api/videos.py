@@ -7,8 +7,10 @@ from litestar import HttpMethod, Request, Response, delete, get, post, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from gateway.api.content import FileAnswer, of_video
+from gateway.api.hints import placed
 from gateway.api.multipart import MAX_BODY, MAX_CLIP_BODY, fields_of
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
@@ -40,7 +42,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         caller = caller_of(request)
         async with fields_of(request) as fields:
             told = origin(request, "videos")
-            return reply(await videos.create(caller, read(VIDEOS, fields), told), told)
+            wish = placed(read(VIDEOS, fields), headers_of(request))
+            return reply(await videos.create(caller, wish, told), told)
 
     @post("/v1/videos/{video_id:str}/remix", summary="Make a variation of a video", status_code=200)
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
@@ -74,6 +77,7 @@ def _changes(videos: Videos, caller_of: CallerOf, reply: Reply) -> Sequence[HTTP
         caller = caller_of(request)
         async with fields_of(request) as fields:
             change = read_change(operation, fields)
+            change = replace(change, wish=placed(change.wish, headers_of(request)))
             told = origin(request, f"videos/{operation}")
             return reply(await videos.change(caller, change, told), told)
 
@@ -140,6 +144,11 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
             raise Unauthenticated(message, code="invalid_link", headers=error.headers) from error
 
     return content
+
+
+def headers_of(request: AnyRequest) -> Mapping[bytes, bytes]:
+    """A request's headers as they came; of one that is repeated the last."""
+    return dict(request.scope["headers"])
 
 
 def origin(request: AnyRequest, name: str) -> Origin:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gateway.commands.database import named, with_database
 from gateway.config.problems import ConfigError, ConfigProblem, unknown
 from gateway.config.settings import Settings, read
 from gateway.config.snapshot import Caller, LimitRule, Snapshot
+from gateway.config.steering import tags_and_regions
 from gateway.service.keys import digest, new_key
 from gateway.store import keys as rows
 from gateway.store.engine import Database
@@ -22,8 +23,9 @@ from gateway.transport.ssrf import RefusedLink
 
 
 def create(config: Path | None, name: str, told: dict[str, Any]) -> None:
-    """Make a key and print it, once. Raises ConfigError for models or limits the routing file does not have."""
+    """Make a key and print it, once. Raises ConfigError for what the routing file does not have."""
     text = new_key()
+    told = {**told, "aliases": _aliases(told["aliases"] or ())}
     _check(read(os.environ, config).config, told)
 
     async def work(settings: Settings, database: Database) -> str:
@@ -45,17 +47,25 @@ def create(config: Path | None, name: str, told: dict[str, Any]) -> None:
     sys.stderr.write(f"{identity} ({name}): shown this once; keep it safe.\n")
 
 
+def _aliases(written: Sequence[str]) -> dict[str, str]:
+    """The pairs in texts of the form NAME=MODEL."""
+    pairs = [text.partition("=") for text in written]
+    wrong = [f"{name}{sign}{model}" for name, sign, model in pairs if not name or not model]
+    if wrong:
+        raise ConfigError(
+            ConfigProblem("--alias", 0, 0, "", f'"{text}" must be NAME=MODEL, as in gpt-4o=fast')
+            for text in wrong
+        )
+    return {name: model for name, _, model in pairs}
+
+
 def _check(file: Path, told: dict[str, Any]) -> None:
     """A name that is mistyped here would give a key that can do nothing, or one without any limit."""
-    limits, models, webhook = told["limits"], told["models"] or (), told["webhook"]
-    if not limits and not models and not webhook:
+    limits, webhook = told["limits"], told["webhook"]
+    if not any(told[field] for field in ("limits", "models", "webhook", "aliases", "tags", "region")):
         return
     snapshot = named(file)
-    wrong = [
-        ("--model", unknown("model", model, snapshot.routes))
-        for model in models
-        if not any(snapshot.resolve(model, kind) for kind in ("chat", "embedding", "video"))
-    ]
+    wrong = [*_unknown_models(told, snapshot), *_unknown_places(told, snapshot)]
     if limits and limits not in snapshot.limits:
         wrong.append(("--limits", unknown("limits", limits, snapshot.limits)))
     elif unowned := _caller(told, snapshot.limits.get(limits or "", ())).unowned():
@@ -63,6 +73,29 @@ def _check(file: Path, told: dict[str, Any]) -> None:
     wrong += [("--webhook", f"cannot be used: {reason}") for reason in _unfit(webhook, snapshot)]
     if wrong:
         raise ConfigError(ConfigProblem(option, 0, 0, "", message) for option, message in wrong)
+
+
+def _unknown_models(told: dict[str, Any], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    models, aliases = told["models"] or (), told["aliases"]
+    for option, model in [
+        *(("--model", one) for one in models),
+        *(("--alias", one) for one in aliases.values()),
+    ]:
+        if not any(snapshot.resolve(model, kind) for kind in ("chat", "embedding", "video")):
+            yield option, unknown("model", model, snapshot.routes)
+    for alias, model in aliases.items():
+        if models and model not in models:
+            yield "--alias", f'"{alias}" is "{model}", which is not among its models'
+
+
+def _unknown_places(told: dict[str, Any], snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    placed = [one.terms for route in snapshot.routes.values() for one in route.targets if one.terms]
+    tags, regions = tags_and_regions((sorted(terms.tags), terms.region) for terms in placed)
+    for tag in told["tags"] or ():
+        if tag not in tags:
+            yield "--tag", unknown("tag", tag, tags)
+    if told["region"] and told["region"] not in regions:
+        yield "--region", unknown("region", told["region"], regions)
 
 
 def _caller(told: dict[str, Any], limits: Sequence[LimitRule]) -> Caller:

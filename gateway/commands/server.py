@@ -25,7 +25,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.api import server
 from gateway.api.edge import MAX_HEADER_BYTES, App, HeadersTooLarge
-from gateway.api.gate import OPEN_TO_ALL, Gate, whole_answer
+from gateway.api.gate import EACH_TURN, OPEN_TO_ALL, Gate, whole_answer
+from gateway.commands.glance import Glance
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.transport import burst
 
@@ -56,10 +57,12 @@ class _Refused:
     """Stands where the cycle of a request would: one that is answered, and whose body nobody wants."""
 
     response_complete = True
+    more_body = True
     message_event = asyncio.Event()
 
 
 _REFUSED = cast("RequestResponseCycle", _Refused())
+_GLANCE = Glance()
 
 
 class Bounded(server.Protocol):
@@ -67,6 +70,8 @@ class Bounded(server.Protocol):
 
     _head: int | None = 0  # bytes of an unfinished head; None while no head is awaited
     _late: asyncio.TimerHandle | None = None
+    _idle: asyncio.TimerHandle | None = None  # until the connection is closed, counted from `_refused_at`
+    _refused_at = 0.0
 
     def __init__(self, *given: Any, gate: Gate, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -84,7 +89,12 @@ class Bounded(server.Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; then look how much of a head has come without an end."""
+        """Parse, unless it is to be refused; then look how much of a head has come without an end."""
+        gate = self._gate
+        full = len(self.tasks) >= gate.limit or len(gate.line) >= gate.room
+        if full and self._may_be_unread(data):
+            self._turn_away_unread()
+            return
         super().data_received(data)
         if self._head is None or self.transport.is_closing():
             return
@@ -103,12 +113,23 @@ class Bounded(server.Protocol):
         """Its head is complete: it is served, or refused before its body is read."""
         self._head_ended()
         gate = self._gate
-        if len(self.tasks) >= gate.limit and self._may_be_refused():
+        full = len(self.tasks) >= gate.limit or len(gate.line) >= gate.room
+        if full and self._may_be_refused():
             self._turn_away()
             return
         if not gate.watching:
             gate.watch(self.tasks)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        gate = self._gate
+        if gate.begun >= EACH_TURN:
+            gate.stand_in_line(partial(super()._start_asgi_task, cycle, app))
+            return
+        if not gate.begun:
+            self.loop.call_soon(gate.next_turn)
+        gate.begun += 1
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - we have our own words
         """What came is not an HTTP request."""
@@ -125,6 +146,32 @@ class Bounded(server.Protocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         free = cycle is None or cycle.response_complete
         return free and not self.url.startswith(OPEN_TO_ALL) and self.parser.get_method() != b"HEAD"
+
+    def _may_be_unread(self, data: bytes) -> bool:
+        """Whether this is all there is: one whole call of the API, after the end of the one before it."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None:
+            idle = not self._head
+        else:
+            idle = self._head is None and cycle.response_complete and not cycle.more_body
+        return idle and data.startswith(b"POST /v1/") and _GLANCE.is_whole(data)
+
+    def _turn_away_unread(self) -> None:
+        """Answer one whole request, of which the parser never learns."""
+        self._gate.refused()
+        burst.write(self.transport, self._gate.refusal)
+        self._refused_at = self.loop.time()
+        if self._idle is None or self._idle is not self.timeout_keep_alive_task:
+            self._head_ended()
+            self._unset_keepalive_if_required()
+            self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self._idle = self.loop.call_later(left, self._close_when_idle)
+        else:
+            self.transport.close()
 
     def _turn_away(self) -> None:
         """Answer without having read the body; what comes of it is dropped, for HEAD_SECONDS at most."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from gateway.config import model, prices
+from gateway.config import model, prices, steering
 from gateway.config.catalogue import Catalogue, catalogue
 from gateway.config.limit_model import Limit
 from gateway.config.limit_rules import rules_of
@@ -144,6 +144,11 @@ class _Keys:
         self._vault = vault
         self._limits = limits
         self._check = check
+        self._tags, self._regions = steering.tags_and_regions(
+            (target.tags, target.region)
+            for written in draft.routing.models.values()
+            for target in written.targets
+        )
 
     def rows(self) -> Sequence[KeyRow]:
         rows: dict[bytes, KeyRow] = {}
@@ -176,6 +181,8 @@ class _Keys:
             name=key.name,
             models=self._models(path, key),
             aliases=self._aliases(path, key),
+            tags=frozenset(key.tags),
+            region=key.region or "",
             limits=self._rules(path, key),
             organisation=key.organisation,
             project=key.project,
@@ -183,6 +190,7 @@ class _Keys:
             hook=self._hook((*path, "webhook"), key.webhook),
             batch_concurrency=key.batch_concurrency,
         )
+        self._check_pins(path, key)
         unowned = caller.unowned()
         if unowned:
             why = f"count by {unowned}, and this key has none: set `{unowned}` on the key"
@@ -224,6 +232,14 @@ class _Keys:
             if "*" not in key.models and name not in key.models:
                 self._draft.report((*path, "aliases", alias), f'is "{name}", which is not among its `models`')
         return key.aliases
+
+    def _check_pins(self, path: Path, key: model.Key) -> None:
+        """A tag or a region that no target has would make a key that reaches nothing."""
+        for at, tag in enumerate(key.tags):
+            if tag not in self._tags:
+                self._draft.report((*path, "tags", at), unknown("tag", tag, self._tags))
+        if key.region is not None and key.region not in self._regions:
+            self._draft.report((*path, "region"), unknown("region", key.region, self._regions))
 
     def _rules(self, path: Path, key: model.Key) -> Sequence[LimitRule]:
         if not isinstance(key.limits, str):

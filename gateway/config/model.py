@@ -110,7 +110,9 @@ class Health(Part):
     failures: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None, description="Failures in a row that take it out. Default: 5."
     )
-    rest: Duration | None = Field(default=None, description="How long it rests the first time. Default: 5s.")
+    rest: Duration | None = Field(
+        default=None, description="How long it rests before it is tried again. Default: 5s."
+    )
 
 
 class Retries(Part):
@@ -355,6 +357,14 @@ class Key(Part):
     )
     aliases: Annotated[dict[ModelName, ModelName], Field(max_length=100)] = Field(
         default={}, description="Names of its own for models, as in {gpt-4o: fast}."
+    )
+    tags: Annotated[list[Name], Field(max_length=20)] = Field(
+        default=[],
+        description="Tags of the targets it is held to: what they do not all carry it never reaches.",
+    )
+    region: Name | None = Field(
+        default=None,
+        description="The region of the targets it is held to, as in eu; requests may only narrow it.",
     )
     limits: Annotated[
         Annotated[str, Tag("name")] | Annotated[Limits, Tag("list")],

@@ -214,7 +214,8 @@ class Hook(Struct, frozen=True, kw_only=True):
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
 
-    `aliases` are names only this caller uses, to the models they stand for. `batch_concurrency` None: the default.
+    `aliases` are names only this caller uses, to the models they stand for. `tags` and `region` are what every
+    target of its requests must have; `pinned`: there are any. `batch_concurrency` None: the default.
     `hard` and `soft` say whether there are dollar limits of that kind; they follow from `limits`.
     """
 
@@ -222,12 +223,15 @@ class Caller(Struct, frozen=True, kw_only=True):
     name: str
     models: frozenset[str] | None = None
     aliases: Mapping[str, str] = {}
+    tags: frozenset[str] = frozenset()
+    region: str = ""
     limits: Sequence[LimitRule] = ()
     organisation: str = ""
     project: str = ""
     user: str = ""
     hard: bool = False
     soft: bool = False
+    pinned: bool = False
     hook: Hook = Hook()
     batch_concurrency: int | None = None
 
@@ -236,6 +240,7 @@ class Caller(Struct, frozen=True, kw_only=True):
         budgets = {rule.soft for rule in self.limits if rule.dimension == "dollars"}
         force_setattr(self, "hard", False in budgets)
         force_setattr(self, "soft", True in budgets)
+        force_setattr(self, "pinned", bool(self.tags or self.region))
 
     def unowned(self) -> str:
         """The first of user, project and organisation that a limit counts by and that this key does not name."""

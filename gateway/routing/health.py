@@ -5,11 +5,11 @@ Theory of operation
 A target is in one of three conditions, read from two numbers and the time:
 
 * closed: calls go through. `failures` counts failures in a row; a success sets it to 0.
-* open: after `HealthRule.failures` failures in a row no call is made until `shut_until`. Each opening in a
-  row doubles the rest (rest, 2 x rest, ...), at most MAX_REST, shortened by up to half by the dice so that
-  replicas do not come back at the same instant. A target that fails at once costs its probe next to nothing,
-  so its rest doubles only QUICK_DOUBLINGS times and its recovery is soon noticed; one that lets its callers
-  wait for a timeout is asked ever more seldom.
+* open: after `HealthRule.failures` failures in a row no call is made until `shut_until`. The rest is shortened
+  by up to half by the dice, so that replicas do not come back at the same instant. A target that fails at once
+  costs its probe next to nothing: it is asked again after each `rest`, so that its recovery is noticed within
+  one. For one that lets its callers wait for a timeout each opening in a row doubles the rest (rest, 2 x rest,
+  ...), at most MAX_REST.
 * half-open: the rest is over and one call, the probe, is let through while all others still go elsewhere.
   A successful probe closes the breaker, a failed one opens it again, a probe that was cancelled or ended
   in an error that says nothing about health frees the place for the next.
@@ -42,7 +42,6 @@ from gateway.routing.outcomes import OUTCOMES, Effect
 from providers.errors import ErrorKind, ProviderError
 
 MAX_REST = 300.0
-QUICK_DOUBLINGS = 2
 DEFAULT_RATE_REST = 1.0
 """Seconds a target rests after a 429 that named no time."""
 PROBE_SECONDS = 30.0
@@ -248,8 +247,7 @@ def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice
         return replace(health, failures=failures)
     if health.openings and now < health.shut_until:  # a call that began before the breaker opened
         return replace(health, failures=failures)
-    slow = kind is ErrorKind.TIMEOUT
-    doublings = health.openings if slow else min(health.openings, QUICK_DOUBLINGS)
+    doublings = health.openings if kind is ErrorKind.TIMEOUT else 0
     rest = min(MAX_REST, rule.rest * 2.0**doublings) * (1.0 - dice / 2.0)
     return replace(
         health,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from gateway.config.snapshot import Route, RouteTarget, Terms
+from gateway.config.snapshot import Route, RouteTarget
 from gateway.routing import health, terms
 from gateway.routing.policies import BY_COST, POLICIES, Aim, Candidate, Dice
 from gateway.routing.terms import Traits
@@ -101,13 +101,10 @@ def _first(ordered: Sequence[Candidate], route: Route, traits: Traits, aim: Aim)
     return ordered[0], "policy"
 
 
-_ANY = Terms()
-
-
 def _ineligible(candidate: Candidate, ask: Ask, policy: str) -> str | None:
     target = candidate.target
     if ask.traits is not None:
-        reason = terms.unmet(target.terms or _ANY, ask.traits)
+        reason = terms.unmet(target.terms or terms.ANY, ask.traits)
         if reason is not None:
             return reason
     if candidate.cost is None and not ask.unknown_price_ok and (ask.budgeted or policy in BY_COST):

@@ -23,6 +23,10 @@ GRACE = 0.5
 """A home may be expected to take PATIENCE times as long as the policy's first choice, and GRACE seconds more."""
 
 
+ANY = Terms()
+"""Of a target that was given none."""
+
+
 class Traits(Struct, frozen=True, kw_only=True):
     """What a request needs, `tags` and `region` it asks for, and what is drawn for it.
 
@@ -54,13 +58,37 @@ def unmet(terms: Terms, traits: Traits) -> str | None:
     size = traits.input_tokens
     if size < terms.min_input or (terms.max_input is not None and size > terms.max_input):
         return "input size"
-    if not traits.tags <= terms.tags:
+    place = misplaced(terms, traits.tags, traits.region)
+    if place is not None:
+        return place
+    return None if is_drawn(terms, traits.draw) else "canary"
+
+
+def misplaced(terms: Terms, tags: frozenset[str], region: str) -> str | None:
+    """Which of these a target on these terms does not have: tags or region; None when it has them all."""
+    if not tags <= terms.tags:
         return "tags"
-    if traits.region and traits.region != terms.region and not terms.region.startswith(f"{traits.region}-"):
-        return "region"
-    if terms.canary is not None and not terms.canary[0] <= traits.draw < terms.canary[1]:
-        return "canary"
-    return None
+    return "region" if region and not is_within(terms.region, region) else None
+
+
+def is_within(region: str, wider: str) -> bool:
+    """Whether a region is this other one or a part of it, as eu-west-1 is of eu."""
+    return region == wider or region.startswith(f"{wider}-")
+
+
+def reaches(route: Route, tags: frozenset[str], region: str) -> bool:
+    """Whether any target of a route has them."""
+    return any(is_placed(one, tags, region) for one in route.targets)
+
+
+def is_placed(target: RouteTarget, tags: frozenset[str], region: str) -> bool:
+    """Whether a target has them."""
+    return misplaced(target.terms or ANY, tags, region) is None
+
+
+def is_drawn(terms: Terms, draw: float) -> bool:
+    """Whether a canary's part holds this draw; anything else takes every draw."""
+    return terms.canary is None or terms.canary[0] <= draw < terms.canary[1]
 
 
 def is_canary(target: RouteTarget) -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Route, RouteTarget
+from gateway.routing import terms
 from gateway.routing.health import NEW
 from gateway.routing.policies import POLICIES, Aim, Candidate, Dice
 from providers.types import VideoLimits
@@ -36,6 +37,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
     `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
     edited keeps its length and its size, one that is extended its size, whatever else a target makes.
+    `tags` and `region` are what the target must have, `draw` is in [0, 1), None where canaries do not matter.
     """
 
     seconds: float
@@ -51,6 +53,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     strict: bool = False
     now: float = 0.0
     operation: str = "generate"
+    tags: frozenset[str] = frozenset()
+    region: str = ""
+    draw: float | None = None
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
@@ -71,22 +76,35 @@ def eligible(route: Route, wanted: Wanted) -> list[RouteTarget]:
 
 
 def unfit(target: RouteTarget, wanted: Wanted) -> str | None:
-    """Why a target cannot make it: home, seconds, size, inputs, or unknown price; None when it can."""
+    """Why a target cannot make it: home, region, seconds, size, inputs, or unknown price; None when it can."""
     if wanted.home not in (None, target.id):
         return "home"
+    place = misplaced(target, wanted)
+    if place is not None:
+        return place
     for field, fits in _FITS.items():
         if not fits(target.target.video, wanted):
             return field
     return "unknown price" if wanted.priced and rate(target, wanted) is None else None
 
 
+def misplaced(target: RouteTarget, wanted: Wanted) -> str | None:
+    """Which of a target's terms leave it out: tags, region or canary."""
+    held = target.terms or terms.ANY
+    place = terms.misplaced(held, wanted.tags, wanted.region)
+    if place is None and wanted.draw is not None and not terms.is_drawn(held, wanted.draw):
+        return "canary"
+    return place
+
+
 def order(route: Route, wanted: Wanted, dice: Dice) -> list[RouteTarget]:
-    """The targets to ask, best first by the route's policy."""
+    """The targets to ask, best first by the route's policy, but a canary before all."""
     candidates = [
         Candidate(target, NEW, cost(rate(target, wanted), wanted.seconds))
         for target in eligible(route, wanted)
     ]
-    return [candidate.target for candidate in POLICIES[route.policy](candidates, Aim(), dice)]
+    ordered = [candidate.target for candidate in POLICIES[route.policy](candidates, Aim(), dice)]
+    return sorted(ordered, key=lambda target: not terms.is_canary(target))
 
 
 def cost(price: int | None, seconds: float) -> int | None:

@@ -75,6 +75,10 @@ class Said:
         self.joints: list[Joint] = []
         self.used = Usage()
 
+    def fresh(self) -> "Said":
+        """For the next attempt: calls that run at once keep their words apart until one of them is chosen."""
+        return self if self.joints else Said(self._request)
+
     @property
     def continuable(self) -> bool:
         """Whether another target may go on."""
@@ -155,16 +159,16 @@ class Said:
 class Part(Reading):
     """One target's part of an answer. The facts are its own; what the client sees fits the parts before it."""
 
-    __slots__ = ("_said",)
+    __slots__ = ("said",)
 
     def __init__(
         self, answer: Answer, decoder: ChatStream, said: Said, request: ChatRequest, target: RouteTarget
     ) -> None:
         super().__init__(answer, decoder, request, target.timeouts)
-        self._said = said
+        self.said = said
 
     def _take(self, chunks: Iterable[Chunk], framed: list[bytes]) -> bool:
-        return super()._take((self._said.show(chunk, self.usage) for chunk in chunks), framed)
+        return super()._take((self.said.show(chunk, self.usage) for chunk in chunks), framed)
 
 
 def said_of(route: Route, request: object) -> Said | None:

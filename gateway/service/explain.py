@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.config.snapshot import NANO, Caller, RouteTarget, Snapshot
+from gateway.clock import ulid
+from gateway.config.snapshot import NANO, Caller, Route, RouteTarget, Snapshot
 from gateway.limits.template import Costs
 from gateway.routing import explain, terms, video
 from gateway.routing.outcomes import OUTCOMES
@@ -17,9 +18,10 @@ from gateway.routing.plan import Ask, plan
 from gateway.service.access import allowed_route
 from gateway.service.admission import Room
 from gateway.service.board import Board
+from gateway.service.limit_rows import MEASURES
 from gateway.service.video_request import Wish as VideoWish
 from gateway.service.video_request import wanted
-from gateway.service.video_routes import complete
+from gateway.service.video_routes import complete, drawn_for
 from gateway.service.weighing import Weighed, ask_of, reservation
 from gateway.service.wish import Wish, built
 from providers.errors import ProviderError
@@ -27,7 +29,6 @@ from providers.types import ChatRequest
 
 _OURS = frozenset(("model", "stream", "stream_options"))
 """Fields that every call sets anew: no change worth telling."""
-_MEASURES: Mapping[str, float] = {"dollars": NANO, "video_seconds": 1000.0}
 
 
 class Row(Struct, kw_only=True, omit_defaults=True):
@@ -112,7 +113,7 @@ def of_video(snapshot: Snapshot, caller: Caller, wish: VideoWish, board: Board) 
     """Of a video request. Raises what the request itself would be refused with."""
     route = allowed_route(snapshot, caller, wish.ask.model, "video")
     now = board.clock.now()
-    want = wanted(complete(snapshot, route, caller, wish.ask, now), now)
+    want = wanted(complete(snapshot, route, caller, drawn_for(route, wish.ask, ulid(now)), now), now)
     order = video.order(route, want, board.dice)
     left_out = [target for target in route.targets if target not in order]
     rows = [
@@ -129,15 +130,27 @@ def of_video(snapshot: Snapshot, caller: Caller, wish: VideoWish, board: Board) 
         kind=route.kind,
         policy=route.policy,
         picked=order[0].id,
-        why=explain.BY_POLICY[route.policy] if len(order) > 1 else explain.OTHERWISE["only"],
+        why=_why_video(route, order),
         candidates=rows,
-        request={"seconds": want.seconds, "size": want.size, "inputs": list(want.inputs)},
+        request={
+            "seconds": want.seconds,
+            "size": want.size,
+            "inputs": list(want.inputs),
+            "tags": sorted(want.tags),
+            "region": want.region,
+        },
         costs=Costs(
             concurrent=0,
             nano_dollars=video.dearest(order, want) or 0,
             video_ms=round(want.seconds * 1000),
         ),
     )
+
+
+def _why_video(route: Route, order: Sequence[RouteTarget]) -> str:
+    if len(order) == 1:
+        return explain.OTHERWISE["only"]
+    return explain.OTHERWISE["canary"] if terms.is_canary(order[0]) else explain.BY_POLICY[route.policy]
 
 
 def body(told: Explanation, rooms: Iterable[Room] = ()) -> dict[str, Any]:
@@ -150,7 +163,7 @@ def body(told: Explanation, rooms: Iterable[Room] = ()) -> dict[str, Any]:
 
 def _limit(room: Room) -> dict[str, Any]:
     one = room.dimension
-    scale = _MEASURES.get(one.name, 1)
+    scale = MEASURES.get(one.name, 1)
     return {
         "limit": one.name,
         "per": one.per,

@@ -4,9 +4,11 @@ Theory of operation
 -------------------
 A hedge starts when the first target has been silent for longer than 95 of 100 of its first contents took
 (`Health.late`), if three purses allow it: the route's, which gains SHARE of a call with every request and so
-bounds the extra load; the key's limits, in which the second call is reserved like the first; and the route's
-`attempts`, among which it counts. Whoever gives content first is the answer. The other is cancelled, and what
-it is taken to have cost, its input, is booked to the key: in its limits and, as `hedge`, in the ledger.
+bounds the extra load; the limits, in which the second call is reserved like the first, the key's and those of its
+target; and the route's `attempts`, among which it counts. Whoever gives content first is the answer. The other is
+cancelled, and what it is taken to have cost, its input, is booked: to its target, to the key in its limits and, as
+`hedge`, in the ledger. Where a broken text is continued, each call has words of its own (`Said.fresh`), and a target
+that was only outrun may be asked to go on.
 
 A first that fails while its hedge runs leaves the hedge to answer; a hedge that fails leaves the first. Only
 when both fail does failover hear of it, as a failure of the first. The loop in `failover.py` keeps the board for
@@ -28,6 +30,7 @@ from gateway.routing.health import TELLING_SAMPLES
 from gateway.service.admission import Admission, Grant
 from gateway.service.books import Books
 from gateway.service.failover import Walk
+from gateway.service.holds import Holds
 from gateway.service.weighing import Weighed, may_cost
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import Call
@@ -38,39 +41,56 @@ Try: TypeAlias = Callable[[RouteTarget, str], Coroutine[Any, Any, Any]]
 """One call to one target, of a kind; gives something with `close`."""
 
 
+HEDGE = "hedge"
+"""The kind of the second attempt."""
 _NOTHING = Costs(requests=0, concurrent=0)
 
 
 class Purse(Struct, kw_only=True):
-    """What a hedge is paid from. `usual` are the output tokens such an answer has, as in `weighing.reservation`."""
+    """What a hedge is paid from. `usual` are the output tokens such an answer has, as in `weighing.reservation`.
+
+    `grant` is what the key holds for the second call, `quota` what its target does; `holds` gives what the
+    request holds otherwise.
+    """
 
     admission: Admission
     books: Books
     clock: Clock
     weighed: Weighed
     call: Call
+    holds: Callable[[], Holds]
     usual: int | None = None
     grant: Grant | None = None
+    quota: Grant | None = None
 
     async def take(self, target: RouteTarget) -> bool:
-        """Reserve a call to this target in the key's limits; false when they do not allow it."""
+        """Reserve a call to this target in the key's limits and its own; false when they do not allow it."""
         weighed = self.weighed
         worst, probably = may_cost(weighed, target, self.usual)
         tokens = weighed.input_tokens + weighed.output_tokens
         reserved = Costs(requests=0, tokens=tokens, nano_dollars=worst, probably=probably, concurrent=0)
+        lease, now = f"{self.call.request_id}-hedge", self.clock.monotonic()
         try:
-            lease = f"{self.call.request_id}-hedge"
-            self.grant = await self.admission.admit(
-                weighed.caller, weighed.route.model, lease, reserved, self.clock.monotonic()
-            )
+            if target.quota is not None:
+                self.quota = await self.admission.admit(
+                    target.quota, "", f"{lease}.quota", Costs(tokens=tokens), now
+                )
+            self.grant = await self.admission.admit(weighed.caller, weighed.route.model, lease, reserved, now)
         except GatewayError:  # no room for two, which is no reason to refuse the one that runs
+            if self.quota is not None:
+                await self.admission.settle(self.quota, _NOTHING)
             return False
         return True
 
-    async def give_back(self, used: Costs) -> None:
+    async def give_back(self, used: Costs, *, second_won: bool) -> None:
         """Book what the call that lost is taken to have used."""
         if self.grant is not None:
             await self.admission.settle(self.grant, used)
+        lost = Costs(tokens=used.tokens)
+        if second_won:
+            await self.holds().swap(self.quota, lost)
+        elif self.quota is not None:
+            await self.admission.settle(self.quota, lost)
 
     def book(self, loser: RouteTarget) -> Costs:
         """Enter what a call that lost cost: its input, since nobody tells what it wrote."""
@@ -80,7 +100,7 @@ class Purse(Struct, kw_only=True):
         self.books.enter(
             Entry(
                 source=self.call.request_id,
-                kind="hedge",
+                kind=HEDGE,
                 caller=weighed.caller.id,
                 organisation=weighed.caller.organisation,
                 project=weighed.caller.project,
@@ -104,9 +124,11 @@ class Runner(NamedTuple):
 
 
 class Hedge:
-    """The attempts of one request. `choose` is told of a target whose answer was taken after a race."""
+    """The attempts of one request. `choose` is told whose answer was taken after a race."""
 
-    def __init__(self, walk: Walk, attempt: Try, purse: Purse, choose: Callable[[RouteTarget], None]) -> None:
+    def __init__(
+        self, walk: Walk, attempt: Try, purse: Purse, choose: Callable[[RouteTarget, Any], None]
+    ) -> None:
         self._walk = walk
         self._try = attempt
         self._purse = purse
@@ -142,19 +164,20 @@ class Hedge:
         walk.beside = (other,)
         now = walk.clock.monotonic()
         walk.board.start(other, now)
-        second = Runner(asyncio.create_task(self._try(other, "hedge")), other, now)
+        second = Runner(asyncio.create_task(self._try(other, HEDGE)), other, now)
         winner: Runner | None = None
         try:
             winner = await _first_good((first, second))
         finally:
             await _ended((first, second))
             loser = first if winner is second else second
-            await self._purse.give_back(self._left(loser, raced=winner is not None))
+            used = self._left(loser, raced=winner is not None)
+            await self._purse.give_back(used, second_won=winner is second)
         if winner is None:
             return first.task.result()  # raises: what that means is failover's to decide
         if winner is second:
             walk.winner, walk.began = other, second.began
-        self._choose(winner.target)
+        self._choose(winner.target, winner.task.result())
         return winner.task.result()
 
     def _left(self, loser: Runner, *, raced: bool) -> Costs:

@@ -89,6 +89,11 @@ class Holds:
         if quota is not None:
             await self._admission.settle(quota, used)
 
+    async def swap(self, quota: Grant | None, used: Costs) -> None:
+        """Another target answers, whose `quota` is held already: book what the call so far used of its own."""
+        await self.leave(used)
+        self._quota = quota
+
     async def settle(self, used: Costs) -> None:
         """The request is over: what it used is booked where it was admitted, here only the quota's part."""
         await self.leave(used)

@@ -66,6 +66,12 @@ class KeyRing:
         found = self.owner(caller)
         return () if found is None else secrets_of(found, self._pepper)
 
+    def callers(self) -> Sequence[Caller]:
+        """Everybody who has a key, by id."""
+        if self._live.current is not self._seen:
+            self._rebuild()
+        return [self._ids[identity] for identity in sorted(self._ids)]
+
     def replace_stored(self, keys: Mapping[bytes, StoredKey]) -> None:
         """Take over the valid keys of the database, by digest."""
         if keys != self._stored:
@@ -98,6 +104,9 @@ def caller_of(key: StoredKey, snapshot: Snapshot) -> Caller:
         id=key.id,
         name=key.name,
         models=None if models is None else frozenset(models),
+        aliases=told.get("aliases") or {},
+        tags=frozenset(told.get("tags") or ()),
+        region=told.get("region") or "",
         limits=snapshot.limits.get(told.get("limits") or "", ()),
         organisation=told.get("organisation") or "",
         project=told.get("project") or "",

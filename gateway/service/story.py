@@ -24,7 +24,7 @@ from gateway.service.books import Books
 from gateway.service.continuation import Part, said_of, successors
 from gateway.service.failover import Attempt as Attempts
 from gateway.service.failover import Walk, first_answer
-from gateway.service.hedge import Hedge, Purse
+from gateway.service.hedge import HEDGE, Hedge, Purse
 from gateway.service.holds import Holds
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
@@ -132,20 +132,12 @@ class Story:
             board=parts.board,
             whole=not wish.stream,
         )
-        attempt = self._hedged(walk) if route.hedge and self._may_hedge() else self._try
+        attempt = self._hedged(walk) if route.hedge and wish.stream else self._try
         result: Completion | Reading = await first_answer(walk, attempt)
         if isinstance(result, Completion):
             usage = result.usage or self._estimated(cost.token_estimate(len(result.body)))
             self._note(usage, result.finish_reason, result.model, result.id)
         return result
-
-    def _may_hedge(self) -> bool:
-        """Whether two calls may run at once.
-
-        Of what may be continued they would mix the words, and a quota is held for one call only.
-        """
-        quotas = any(target.quota is not None for target in self._route.targets)
-        return self._wish.stream and self._said is None and not quotas
 
     def _hedged(self, walk: Walk) -> Attempts[Completion | Reading]:
         """Attempts of which the first is raced by a second when it is late."""
@@ -157,12 +149,14 @@ class Story:
             weighed=self._weighed,
             call=self._call,
             usual=self._usual(),
+            holds=self._held,
         )
         return Hedge(walk, self._try, purse, self._choose).attempt
 
-    def _choose(self, target: RouteTarget) -> None:
+    def _choose(self, target: RouteTarget, result: Completion | Reading) -> None:
         """Of several attempts that had content, take the one at this target."""
         attempts = self._call.attempts
+        self._said = result.said if isinstance(result, Part) else self._said
         self._chosen = target
         self._attempt = self._call.chosen = next(one for one in reversed(attempts) if one.target == target.id)
 
@@ -181,11 +175,11 @@ class Story:
         )
         call.attempts += (attempt,)
         try:
-            if kind == "failover" or target.quota is not None:
+            if kind == "failover" or (target.quota is not None and kind != HEDGE):
                 await self._hold(target)
             result = await self._ask(target, attempt)
         except ProviderError as error:
-            if self._holds is not None:
+            if self._holds is not None and kind != HEDGE:
                 await self._holds.leave(Costs(requests=int(error.sent)))
             attempt.error, attempt.ended = str(error.kind), clock.monotonic()
             attempt.status = attempt.status or error.status
@@ -194,13 +188,18 @@ class Story:
             attempt.error, attempt.ended = "cancelled", clock.monotonic()
             raise
         self._chosen, self._attempt, call.chosen = target, attempt, attempt
+        if self._said is not None and isinstance(result, Part):
+            self._said = result.said
         return result
+
+    def _held(self) -> Holds:
+        if self._holds is None:
+            self._holds = Holds(self._parts.admission, self._call.request_id, self._reserved)
+        return self._holds
 
     async def _hold(self, target: RouteTarget) -> None:
         """Reserve what this target needs beyond what is held. Raises ProviderError if it is to be passed over."""
-        parts, call = self._parts, self._call
-        holds = self._holds = self._holds or Holds(parts.admission, call.request_id, self._reserved)
-        await holds.hold(self._weighed, target, self._usual(), parts.clock.monotonic())
+        await self._held().hold(self._weighed, target, self._usual(), self._parts.clock.monotonic())
 
     async def _ask(self, target: RouteTarget, attempt: Attempt) -> Completion | Reading:
         operation, wish, place = self._wish.operation, self._wish, target.target
@@ -208,7 +207,8 @@ class Story:
         if spoken is None:
             why = f"`{target.id}` cannot do {operation.name}: its dialect `{place.dialect}` has none."
             raise ProviderError(ErrorKind.UNSUPPORTED, why, param="model", sent=False)
-        request = wish.request if self._said is None else self._said.request_for(target)
+        said = None if self._said is None else self._said.fresh()
+        request = wish.request if said is None else said.request_for(target)
         if wish.output_tokens is None and self._caller.hard:  # what was reserved, the answer cannot pass
             cap = {"max_completion_tokens": Raw(b"%d" % target.default_cap)}
             request = structs.replace(request, body={**request.body, **cap})
@@ -221,7 +221,7 @@ class Story:
             attempt.status = answer.status
             attempt.dropped = http.dropped
             if answer.status < 300 and wish.stream and isinstance(request, ChatRequest) and spoken.stream:
-                decoder, said = spoken.stream(request, place), self._said
+                decoder = spoken.stream(request, place)
                 if said is None:
                     reading = Reading(answer, decoder, request, target.timeouts)
                 else:
@@ -287,7 +287,7 @@ class Story:
     async def _go_on(self) -> Reading:
         parts, call, route, board = self._parts, self._call, self._route, self._parts.board
         made = plan(route, self._asked, board.known, parts.clock.monotonic(), board.dice)
-        made = successors(route, made, (attempt.target for attempt in call.attempts))
+        made = successors(route, made, (one.target for one in call.attempts if one.error != "cancelled"))
         walk = Walk(
             route=route,
             plan=made,

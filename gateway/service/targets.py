@@ -20,7 +20,7 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     `state` is closed, open, half_open or throttled; `reason` the kind of error it is or was last shut for.
     `learnt`: another process found that out.
     `failures` of `failures_to_open` in a row; `openings` in a row; `probing`: a probe is out. Times are seconds:
-    `shut_seconds` until it may be called, `rest_seconds` of its first rest. What was never measured is None.
+    `shut_seconds` until it may be called, `rest_seconds` of a rest as configured. What was never measured is None.
     """
 
     target: str

@@ -38,7 +38,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     target that made it (`home`) and that target's operation; an edit or an extension begins with one of the
     stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
     targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
-    left out. `callback_url` is where its end is told, `base_url` where clients find this gateway; no
+    left out. `tags` and `region` are what a target must have, `draw` is what canaries go by.
+    `callback_url` is where its end is told, `base_url` where clients find this gateway; no
     provider sees either.
     """
 
@@ -62,6 +63,9 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     home: str | None = None
     source: Json | None = None
     priced: bool = False
+    tags: Sequence[str] = ()
+    region: str = ""
+    draw: float | None = None
     callback_url: str | None = None
     base_url: str = ""
 
@@ -203,6 +207,9 @@ def wanted(ask: Ask, now: float) -> Wanted:
         priced=ask.priced,
         now=now,
         operation=ask.operation,
+        tags=frozenset(ask.tags),
+        region=ask.region,
+        draw=None if ask.home else ask.draw,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class Results:
 
     def key(self, caller: Caller, route: Route, wish: Wish) -> bytes:
         """What the result of a wish is found by; its ask has its length and size chosen."""
-        ask = replace(wish.ask, surface="", callback_url=None, base_url="", priced=False)
+        ask = replace(wish.ask, surface="", callback_url=None, base_url="", priced=False, draw=0.0)
         whose = (caller.organisation, caller.project, caller.user, caller.id)
         targets = [target.id for target in route.targets]
         told = (whose, targets, ask, [file.sha256 for file in wish.files])

@@ -9,14 +9,27 @@ from gateway.config.snapshot import Caller, Route, Snapshot
 from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
 from gateway.routing.policies import BY_COST
+from gateway.routing.terms import drawn, is_canary
+from gateway.service.traits import within
 from gateway.service.video_request import Ask, field_name, wanted
+from gateway.service.wish import Hints
 
 USUAL = video.Wanted(seconds=4.0, size="720x1280")
 """What OpenAI makes when nothing is said (VIDEO_WIRE 1.2)."""
 
 
 def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: float) -> Ask:
-    """The ask with length and size chosen. Raises InvalidRequest when no target of the route can make it."""
+    """The ask with place, length and size chosen.
+
+    Raises InvalidRequest when no target of the route can make it, Forbidden for a region that is not the key's.
+    """
+    if caller.pinned:
+        held = within(caller, Hints(tags=frozenset(ask.tags), region=ask.region))
+        ask = replace(ask, tags=tuple(sorted(held.tags)), region=held.region)
+    places = {target.id: video.misplaced(target, wanted(ask, now)) for target in route.targets}
+    if all(places.values()):
+        raise _nowhere(route, places)
+    route = replace(route, targets=[target for target in route.targets if not places[target.id]])
     careful = snapshot.on_unknown_price != "allow"
     usual = replace(USUAL, inputs=wanted(ask, now).inputs)
     seconds, size = video.fill(route, ask.seconds, ask.size, usual)
@@ -25,6 +38,20 @@ def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: fl
     if not video.eligible(route, wanted(full, now)):
         _refuse(route, full, now)
     return full
+
+
+def drawn_for(route: Route, ask: Ask, name: str) -> Ask:
+    """The ask with its draw, where a canary goes by it: the same for the same name."""
+    return replace(ask, draw=drawn(name)) if any(map(is_canary, route.targets)) else ask
+
+
+def _nowhere(route: Route, places: Mapping[str, str | None]) -> GatewayError:
+    why = "; ".join(f"{target}: {reason}" for target, reason in places.items())
+    return InvalidRequest(
+        f"No target of `{route.model}` takes this request ({why}). Ask for less, or change its terms.",
+        code="no_target",
+        param="model",
+    )
 
 
 def _refuse(route: Route, ask: Ask, now: float) -> NoReturn:

@@ -32,7 +32,7 @@ from gateway.service.video_request import (
     stored_roles,
     wanted,
 )
-from gateway.service.video_routes import complete
+from gateway.service.video_routes import complete, drawn_for
 from gateway.store import jobs
 from gateway.store.jobs import Job
 from gateway.store.media_rows import MediaRow
@@ -59,7 +59,8 @@ class Videos:
             return known
         snapshot = self._parts.snapshot()
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
-        ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
+        now = self._parts.clock.now()
+        ask = complete(snapshot, route, caller, drawn_for(route, wish.ask, ulid(now)), now)
         await self._check_callback(ask)
         await self._parts.moderator.check(route, ask.said(), "prompt")
         wish = replace(wish, ask=ask)

@@ -51,10 +51,10 @@ def weigh(snapshot: Snapshot, caller: Caller, wish: Wish) -> Weighed:
 
 
 def ask_of(weighed: Weighed, request_id: str) -> Ask:
-    """The question put to routing. A request is looked into only where that can matter."""
+    """The question put to routing. A request is looked into only where that can matter. Raises Forbidden."""
     wish, caller = weighed.wish, weighed.caller
     traits = None
-    if weighed.route.steered or wish.hints is not None:
+    if weighed.route.steered or wish.hints is not None or caller.pinned:
         traits = traits_of(wish, caller, request_id, weighed.input_tokens)
     return Ask(
         costs=weighed.costs,

@@ -244,6 +244,7 @@ _GAUGES: dict[str, Sequence[str]] = {
     names.TARGET_LATENCY: ("gateway_target_id",),
     names.TARGET_SPEED: ("gateway_target_id",),
     names.TARGET_REST: ("gateway_target_id", "error_type", "gateway_rest_source"),
+    names.TARGET_QUOTA: ("gateway_target_id", "gateway_limit_dimension", "gateway_limit_period"),
     names.GENERATION: (),
     names.IN_FLIGHT_LIMIT: (),
 }

@@ -159,6 +159,8 @@ async def test_embeddings_and_videos_are_explained_too(tmp_path: Path):
             clip = (await explained(gateway, model="clip", prompt="a cat", **asks)).json()
             assert (clip["picked"], clip["candidates"][0]["cost_usd"]) == ("v/long", 2.0)
             assert clip["candidates"][1] == {"target": "v/short", "why_not": "seconds", "cost_usd": 4.0}
+        nowhere = await explained(gateway, {"x-fairlead-region": "eu"}, model="clip", prompt="a cat")
+        assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (400, "no_target")
         refused = await explained(gateway, model="clip", prompt="a cat", seconds="6")
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "seconds")
 

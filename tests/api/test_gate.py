@@ -5,12 +5,14 @@ import contextlib
 import json
 import math
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.gate import LEAST, STANDING, STILL, Gate, next_limit
+from gateway.api.gate import EACH_TURN, LEAST, LINE, STANDING, STILL, Gate, next_limit
 from gateway.app import Gateway
 from gateway.commands import server
 from gateway.config.settings import read
@@ -73,6 +75,16 @@ async def test_a_loop_that_is_always_late_closes_the_gate_and_an_idle_one_opens_
     assert not gate.watching, "an idle process has no timer"
 
 
+async def test_a_turn_of_the_loop_begins_so_many_and_the_line_is_served_in_its_order():
+    gate, served, many = Gate(MOST, lambda: None), list[int](), 2 * EACH_TURN + 1
+    gate.line.extend(partial(served.append, number) for number in range(many))
+    gate.next_turn()
+    for turn in (1, 2, 3):
+        assert served == list(range(min(turn * EACH_TURN, many)))
+        await asyncio.sleep(0)
+    assert gate.begun == 0
+
+
 class Small(Door):
     """A gateway that takes two requests at once; its only provider answers none of them."""
 
@@ -92,12 +104,12 @@ class Small(Door):
 
 
 @contextlib.asynccontextmanager
-async def small(folder: Path) -> AsyncIterator[Small]:
+async def small(folder: Path, most: int = 2) -> AsyncIterator[Small]:
     async with Faulty() as provider:
         provider.always(wait(asyncio.Event()))
         config = folder / "fairlead.yaml"
         config.write_text(routing(MODELS, {"a": upstream(provider.url)}))
-        env = {"FAIRLEAD_DATA_DIR": str(folder / "data"), "FAIRLEAD_MAX_IN_FLIGHT": "2"}
+        env = {"FAIRLEAD_DATA_DIR": str(folder / "data"), "FAIRLEAD_MAX_IN_FLIGHT": str(most)}
         env |= {"TEST_KEY": KEY, "OTHER_KEY": "sk-fl-other", "PROVIDER_KEY": PROVIDER_KEY}
         gateway = Gateway(read(env, config), env)
         async with serving(server.configured(gateway.asgi, 1, gateway.gate)) as port:
@@ -121,6 +133,34 @@ async def test_the_excess_is_refused_in_openais_form_and_the_rest_goes_on(tmp_pa
     assert door.gateway.gate.limit == 2
 
 
+async def test_a_burst_stands_in_line_and_what_the_line_does_not_hold_is_refused(tmp_path: Path):
+    async with small(tmp_path, most=1000) as door:
+        gate = door.gateway.gate
+        gate.begun, gate.room = EACH_TURN, LINE  # a turn that begins nobody more
+        gate.line.extend([lambda: None] * (LINE - 1))
+        served = asyncio.create_task(door.ask(b"GET /v1/models"))
+        while len(gate.line) < LINE:
+            await asyncio.sleep(0.005)
+        refused = await door.ask(b"POST /v1/chat/completions", body=BODY)
+        assert told(refused) == (503, "gateway_overloaded", "1")
+        gate.next_turn()
+        assert (await served).status == 200
+        assert gate.room > LINE, "a line that ends may be longer"
+
+
+async def test_only_a_line_that_does_not_end_is_kept_short(monkeypatch: pytest.MonkeyPatch):
+    gate = Gate(MOST, lambda: None)
+    for _ in range(3 * EACH_TURN):
+        gate.stand_in_line(lambda: None)
+    gate.next_turn()
+    assert gate.room == MOST, "a burst"
+    monkeypatch.setattr("gateway.api.gate.PATIENCE", -1.0)
+    await asyncio.sleep(0)
+    assert gate.room == LINE
+    await asyncio.sleep(0)
+    assert (len(gate.line), gate.room) == (0, 2 * LINE)
+
+
 async def test_a_place_that_becomes_free_is_given_on_the_same_connection(tmp_path: Path):
     async with small(tmp_path) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door._port)
@@ -135,6 +175,20 @@ async def test_a_place_that_becomes_free_is_given_on_the_same_connection(tmp_pat
             await asyncio.sleep(0.005)
         writer.write(b"GET /v1/models HTTP/1.1\r\n" + HOST + KEYED + b"\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_connection_on_which_nobody_asks_again_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.05)
+    async with small(tmp_path) as door, contextlib.AsyncExitStack() as stack:
+        await door.fill(stack)
+        reader, writer = await asyncio.open_connection("127.0.0.1", door._port)
+        writer.write(CHATTING)
+        assert told(*answers(await reader.readuntil(b"}}")))[0] == 503
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
         writer.close()
 
 

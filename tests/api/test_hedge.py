@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,11 +12,12 @@ import httpx2
 import pytest
 
 from gateway.routing.health import TELLING_SAMPLES
-from tests.answers import WHOLE, stream
+from tests.answers import BEGINNING, WHOLE, stream
 from tests.api.test_admin import ENVIRONMENT, scraped, targets
 from tests.api.test_routing import asked, model, until
 from tests.running import Running, routing, running, upstream
-from tests.transport.faulty import Faulty, answer, reset, send, tell, until_left, wait
+from tests.service.test_limit_rows import limits
+from tests.transport.faulty import Faulty, answer, close, reset, send, tell, until_left, wait
 
 STREAMED = send(stream(*WHOLE))
 DOWN = send(answer(b"{}", status="500 Internal Server Error"))
@@ -31,11 +33,15 @@ class Scene(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path, *, key: dict[str, Any] | None = None, **more: Any) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, *, key: dict[str, Any] | None = None, quotas: dict[str, Any] | None = None, **more: Any
+) -> AsyncIterator[Scene]:
     async with Faulty() as a, Faulty() as b, Faulty() as c:
         for server in (a, b, c):
             server.always(STREAMED)
-        text = model(*({"provider": name} for name in "abc"), **{"hedge": True, **more})
+        text = model(
+            *({"provider": name, **(quotas or {}).get(name, {})} for name in "abc"), **{"hedge": True, **more}
+        )
         providers = {"a": upstream(a.url), "b": upstream(b.url), "c": upstream(c.url)}
         async with running(routing(text, providers, key=key or {}), folder, ENVIRONMENT) as gateway:
             for _ in range(TELLING_SAMPLES):
@@ -105,15 +111,49 @@ async def test_a_key_without_room_for_two_calls_gets_one(tmp_path: Path):
         assert not b.requests
 
 
-async def test_a_text_that_could_be_continued_is_not_hedged(tmp_path: Path):
+async def test_a_hedged_text_that_breaks_is_continued_even_by_who_was_outrun(tmp_path: Path):
+    cut = (send(stream(*BEGINNING)[:-5]), close())
+    async with scene(tmp_path, on_cut="continue") as (gateway, a, b, c):
+        a.next(until_left())
+        b.always(*cut)
+        c.always(DOWN)
+        got = await asked(gateway, stream=True)
+        assert got.headers["x-fairlead-target"] == "b/m"
+        assert got.text.endswith("data: [DONE]\n\n")
+        events = [json.loads(line[6:]) for line in got.text.split("\n\n")[:-2]]
+        texts = [one["choices"][0]["delta"].get("content", "") for one in events if one["choices"]]
+        assert "".join(texts) == "One One two", "the words of the two calls are kept apart"
+        (joint,) = next(one["fairlead"]["continued"] for one in events if "fairlead" in one)
+        assert (joint["at"], joint["from"], joint["to"]) == (4, "b/m", "a/m")
+    assert [row[0] for row in booked(tmp_path)] == ["chat", "chat.3", "hedge"]
+
+
+async def test_quotas_count_both_calls(tmp_path: Path):
+    quota = {"limits": [{"requests": 100, "per": "hour"}, {"concurrent": 1}]}
+    async with scene(tmp_path, quotas={"a": quota, "b": quota}) as (gateway, a, _, _):
+        a.always(until_left())
+        assert (await asked(gateway, stream=True)).headers["x-fairlead-target"] == "b/m"
+        told = {
+            row["target"]: {one["limit"]: one["left"] for one in row["limits"]}
+            for row in (await limits(gateway))["targets"]
+        }
+    assert told == {
+        "a/m": {"requests": 100 - TELLING_SAMPLES - 1, "concurrent": 1},
+        "b/m": {"requests": 100 - 1, "concurrent": 1},
+    }
+
+
+async def test_a_target_at_its_quota_is_asked_for_no_hedge(tmp_path: Path):
     release, asking = asyncio.Event(), asyncio.Event()
-    async with scene(tmp_path, on_cut="continue") as (gateway, a, b, _):
+    full = {"b": {"limits": [{"tokens": 10, "per": "minute"}]}}
+    async with scene(tmp_path, quotas=full) as (gateway, a, b, _):
         a.always(tell(asking), wait(release), STREAMED)
         call = asyncio.create_task(asked(gateway, stream=True))
         await asyncio.wait_for(asking.wait(), 5)
         await asyncio.wait((call,), timeout=0.1)
         release.set()
-        assert (await call).headers["x-fairlead-target"] == "a/m"
+        got = await call
+        assert (got.headers["x-fairlead-target"], got.headers["x-fairlead-attempts"]) == ("a/m", "1")
         assert not b.requests
 
 

@@ -91,6 +91,39 @@ async def test_tags_count_on_a_route_that_has_none(tmp_path: Path):
         assert not up.requests
 
 
+async def test_a_key_reaches_only_the_places_it_is_held_to(tmp_path: Path):
+    places = (("a", "us-east-1"), ("b", "eu-west-1"), ("c", "eu-north-1"))
+    text = model(*({"provider": name, "region": region, "tags": ["zdr"]} for name, region in places))
+    text["slow"] = {"targets": [{"provider": "a", "model": "m"}]}
+    async with Faulty() as up:
+        up.always(send(completion()))
+        providers = {name: upstream(up.url) for name in "abc"}
+        held = routing(text, providers, key={"region": "eu", "tags": ["zdr"]})
+        async with running(held, tmp_path) as gateway:
+            for region, target in ((None, "b/m"), ("eu", "b/m"), ("eu-north-1", "c/m")):
+                headers = {"x-fairlead-region": region} if region else {}
+                assert (await asked(gateway, headers)).headers["x-fairlead-target"] == target
+            calls = len(up.requests)
+            for region in ("us-east-1", "e"):
+                outside = await asked(gateway, {"x-fairlead-region": region})
+                assert outside.status_code == 403
+                assert outside.json()["error"]["param"] == "x-fairlead-region"
+            for more in ({"x-fairlead-tags": "gold"}, {}):
+                nowhere = await asked(gateway, more, model="fast" if more else "a/m")
+                assert nowhere.json()["error"]["code"] == "no_target"
+            assert len(up.requests) == calls
+            async with httpx2.AsyncClient(headers={"authorization": f"Bearer {KEY}"}) as http:
+                listed = (await http.get(f"{gateway.url}/v1/models")).json()["data"]
+                told = (await http.post(f"{gateway.url}/v1/route/explain", json=ASK)).json()
+            assert [row["id"] for row in listed] == ["fast"]
+            assert (told["picked"], told["request"]["region"], told["request"]["tags"]) == (
+                "b/m",
+                "eu",
+                ["zdr"],
+            )
+            assert {row["target"]: row.get("why_not") for row in told["candidates"]}["a/m"] == "region"
+
+
 @pytest.mark.parametrize("by", ["prompt_cache_key", "user", "x-session-id"])
 async def test_a_session_stays_with_one_target(tmp_path: Path, by: str):
     text = model({"provider": "a"}, {"provider": "b"}, {"provider": "c"}, affinity=True, policy="weighted")

@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from msgspec.structs import replace
 from openai.types import Video
 
+from gateway.config.snapshot import Terms
 from tests.api.video_app import served
 from tests.service.video_provider import MP4, PNG, Provider
 from tests.service.video_rig import ANN, snapshot, target
@@ -28,6 +30,18 @@ def strict(body: dict[str, Any]) -> Video:
     assert set(body) >= STRICT_KEYS
     known = {name: body[name] for name in STRICT_KEYS}
     return Video.model_validate(known, strict=False)
+
+
+async def test_a_client_says_where_its_video_is_to_be_made(tmp_path: Path) -> None:
+    places = (("one", "us-east-1"), ("two", "eu-west-1"))
+    async with Provider() as up:
+        made = (replace(target(name, up.url), terms=Terms(region=region)) for name, region in places)
+        async with served(tmp_path, snapshot(*made)) as s:
+            where = {"x-fairlead-region": "eu"}
+            video = await s.client().videos.create_and_poll(prompt="A red kite", extra_headers=where)
+            assert (video.model_extra or {})["provider"] == "two"
+            with pytest.raises(openai.BadRequestError, match="one/m: tags"):
+                await s.client().videos.create(prompt="A red kite", extra_headers={"x-fairlead-tags": "zdr"})
 
 
 async def test_create_and_poll_download_list_and_delete(tmp_path: Path) -> None:

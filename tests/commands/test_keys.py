@@ -18,7 +18,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         limits={
             "tight": [{"requests": 1, "per": "day"}],
             "shared": [{"requests": 1, "per": "day", "scope": "project"}],
-        }
+        },
+        models={
+            "placed": {
+                "targets": [{"provider": "demo", "model": "small", "region": "eu-west-1", "tags": ["old"]}]
+            }
+        },
     )
     with Serving(tmp_path_factory.mktemp("keys"), text) as running:
         yield running
@@ -41,10 +46,12 @@ def made(gateway: Serving, *words: str) -> tuple[str, str]:
     return key.strip(), said.split(" ")[0]
 
 
-def status(gateway: Serving, key: str) -> int:
+def status(gateway: Serving, key: str, model: str = HELLO["model"]) -> int:
     """What a chat call with this key gets."""
     told = {"authorization": f"Bearer {key}"}
-    return httpx2.post(f"{gateway.url}/v1/chat/completions", json=HELLO, headers=told).status_code
+    return httpx2.post(
+        f"{gateway.url}/v1/chat/completions", json={**HELLO, "model": model}, headers=told
+    ).status_code
 
 
 def test_a_key_from_its_making_to_its_end(gateway: Serving):
@@ -74,6 +81,12 @@ def test_a_key_has_the_models_and_limits_it_was_given(gateway: Serving):
     until(lambda: status(gateway, elsewhere) == 403, COUNTS_SECONDS)
 
 
+def test_a_key_is_held_to_a_place_and_has_names_of_its_own(gateway: Serving):
+    key, _ = made(gateway, "hal", "--region", "eu", "--tag", "old", "--alias", "gpt-4o=placed")
+    until(lambda: status(gateway, key, "gpt-4o") == 200, COUNTS_SECONDS)
+    assert status(gateway, key) == 400
+
+
 def test_keys_of_one_project_share_its_limits(gateway: Serving):
     told = ("--limits", "shared", "--project", "kites")
     (one, _), (other, _) = made(gateway, "fay", *told), made(gateway, "gus", *told)
@@ -87,6 +100,10 @@ def test_keys_of_one_project_share_its_limits(gateway: Serving):
         (("--limits", "shared"), '--project: limits "shared" count by project: say which\n'),
         (("--limits", "tigth"), '--limits: unknown limits "tigth": did you mean "tight"?\n'),
         (("--model", "dmo"), '--model: unknown model "dmo": did you mean "demo"?\n'),
+        (("--alias", "gpt-4o"), '--alias: "gpt-4o" must be NAME=MODEL, as in gpt-4o=fast\n'),
+        (("--alias", "gpt-4o=dmo"), '--alias: unknown model "dmo": did you mean "demo"?\n'),
+        (("--region", "us"), '--region: unknown region "us": choose one of eu, eu-west, eu-west-1\n'),
+        (("--tag", "gold"), '--tag: unknown tag "gold": did you mean "old"?\n'),
     ],
 )
 def test_a_mistyped_name_makes_no_key(gateway: Serving, words: tuple[str, ...], told: str):

@@ -63,6 +63,14 @@ def test_a_key_has_its_own_names_for_models():
     assert key.caller.aliases == {"gpt-4o": "fast"}
 
 
+def test_a_key_is_held_to_places_that_there_are():
+    text = with_terms("tags: [gold], region: eu-west-1").replace(
+        "models: [fast]", "region: eu-west, tags: [gold]"
+    )
+    (key,) = compiled(text, SET).keys
+    assert (key.caller.region, key.caller.tags, key.caller.pinned) == ("eu-west", {"gold"}, True)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -78,7 +86,13 @@ def test_a_key_has_its_own_names_for_models():
         (TEXT.replace("model: m}", "model: m, canary: 5}").replace("model: n}", "model: n, shadow: 5}"),
          "6: models.fast.targets: need one that is neither canary nor shadow"),
         (with_terms("tags: [a b]"), "8: models.fast.targets[1].tags[0]: does not have the form"),
-        (TEXT.replace("{per_second: 1}", "{per_second: 1}, canary: 5"), "11: models.movie.targets[0].canary: is for"),
+        (TEXT.replace("{per_second: 1}", "{per_second: 1}, shadow: 5"), "11: models.movie.targets[0].shadow: is for"),
+        (TEXT.replace("{per_second: 1}", "{per_second: 1}, when: {tools: true}"),
+         "11: models.movie.targets[0].when: is for models of kind chat and embedding: say what a video target"),
+        (with_terms("region: eu-west-1").replace("models: [fast]", "region: eu-west-2"),
+         '13: keys[0].region: unknown region "eu-west-2": did you mean "eu-west-1"?'),
+        (with_terms("tags: [gold]").replace("models: [fast]", "tags: [gold, silver]"),
+         '13: keys[0].tags[1]: unknown tag "silver": choose one of gold'),
         (TEXT.replace("models: [fast]", "aliases: {a: fst}"), '13: keys[0].aliases.a: unknown model "fst": did you'),
         (TEXT.replace("models: [fast]", "models: [fast], aliases: {a: movie}"), '13: keys[0].aliases.a: is "movie"'),
     ],

@@ -46,15 +46,6 @@ def test_a_success_forgets_failures():
     assert health.is_open_to(seen, 0.0)
 
 
-def test_a_failed_probe_rests_twice_as_long():
-    seen = health.NEW
-    for _ in range(5):
-        seen = _fail(seen, DOWN, 0.0)
-    seen = _fail(seen, DOWN, 5.0)
-    assert not health.is_open_to(seen, 14.9)
-    assert health.is_open_to(seen, 15.0)
-
-
 def _rests(kind: ErrorKind, openings: int) -> list[float]:
     """How long a target rests each time that its breaker opens, every probe failing the same way."""
     seen, now, found = health.NEW, 0.0, []
@@ -67,7 +58,7 @@ def _rests(kind: ErrorKind, openings: int) -> list[float]:
 
 
 def test_a_target_that_fails_at_once_is_asked_again_soon_and_one_that_hangs_ever_more_seldom():
-    assert _rests(ErrorKind.UNAVAILABLE, 6) == [5, 10, 20, 20, 20, 20]
+    assert _rests(ErrorKind.UNAVAILABLE, 6) == [5, 5, 5, 5, 5, 5]
     assert _rests(ErrorKind.TIMEOUT, 8) == [5, 10, 20, 40, 80, 160, 300, 300]
 
 

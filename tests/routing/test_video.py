@@ -14,9 +14,21 @@ from gateway.config.snapshot import (
     Retries,
     Route,
     RouteTarget,
+    Terms,
     Timeouts,
 )
-from gateway.routing.video import LAST_DAY, Wanted, cost, dearest, eligible, fill, mismatch, order, rate
+from gateway.routing.video import (
+    LAST_DAY,
+    Wanted,
+    cost,
+    dearest,
+    eligible,
+    fill,
+    mismatch,
+    order,
+    rate,
+    unfit,
+)
 from providers.types import Target, VideoLimits
 from providers.video.fields import Words
 
@@ -56,6 +68,22 @@ def names(targets: list[RouteTarget]) -> list[str]:
 
 
 USUAL = Wanted(seconds=4.0, size="720x1280")
+
+
+def test_a_target_elsewhere_is_never_asked_and_a_canary_by_its_draw_and_then_first() -> None:
+    near = replace(target("near"), terms=Terms(region="eu-west-1", tags=frozenset(("zdr",))))
+    far = replace(target("far"), terms=Terms(region="us-east-1"))
+    canary = replace(target("canary"), terms=Terms(region="eu", canary=(0.0, 0.1)))
+    made = route(far, near, canary)
+    assert unfit(far, replace(USUAL, region="eu")) == "region"
+    assert unfit(near, replace(USUAL, tags=frozenset(("gold",)))) == "tags"
+    assert unfit(canary, replace(USUAL, draw=0.1)) == "canary"
+    for draw, asked in ((0.05, ["canary", "near"]), (0.5, ["near"])):
+        assert names(order(made, replace(USUAL, region="eu", draw=draw), lambda: 0.0)) == asked
+    home = replace(USUAL, home="canary/m")
+    assert names(eligible(made, home)) == ["canary"], "a remix goes where its video is, whatever was drawn"
+
+
 SECONDS = st.sampled_from([1.0, 4.0, 5.0, 5.04, 8.0, 12.0, 60.0])
 LIMITS = st.builds(
     VideoLimits,

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from gateway.api.hints import REGION, TAGS, placed
 from gateway.clock import Clock
-from gateway.config.snapshot import Caller, LimitRule
+from gateway.config.snapshot import NANO, Caller, LimitRule, Terms
 from gateway.errors import (
     Conflict,
     Forbidden,
@@ -24,7 +26,7 @@ from gateway.service.video_repeats import Origin
 from gateway.store.jobs import Job
 from tests.servers import PostgresServer, postgres_server  # noqa: F401
 from tests.service.video_provider import Provider
-from tests.service.video_rig import ANN, BOB, Rig, rig, snapshot, target
+from tests.service.video_rig import ANN, BOB, Rig, rig, snapshot, target, wish
 
 REMIX = Origin(route="videos/remix")
 CONFIG = snapshot(target("one", "http://127.0.0.1:9"))
@@ -43,6 +45,28 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 async def count(r: Rig, table: str) -> int:
     [row] = await r.rows(f"select count(*) from {table}")  # noqa: S608 - a name from this file
     return int(row[0])
+
+
+async def test_a_video_stays_where_its_key_is_held_to_and_its_job_remembers(tmp_path: Path) -> None:
+    far, near, canary = (
+        replace(target(name, "http://127.0.0.1:9", price=price), terms=Terms(region=region, canary=share))
+        for name, price, region, share in (
+            ("far", 9.0, "us", None), ("near", 1.0, "eu-1", None), ("new", 2.0, "eu-2", (0.0, 1.0))
+        )
+    )  # fmt: skip
+    held = replace(ANN, region="eu")
+    async with rig(tmp_path, snapshot(far, near, canary), running=False) as r:
+        job = await r.create(held, seconds="4")
+        assert (job.request["region"], job.request["model"]) == ("eu", "sora-2")
+        assert 0 <= job.request["draw"] < 1
+        assert job.held["nano_dollars"] == 2 * 4 * NANO, "what the dearest in its region would charge"
+        for caller, headers, refused in (
+            (held, {REGION: b"us"}, Forbidden),
+            (ANN, {REGION: b"asia"}, InvalidRequest),
+            (held, {TAGS: b"gold"}, InvalidRequest),
+        ):
+            with pytest.raises(refused):
+                await r.videos.create(caller, placed(wish(), headers), Origin(route="videos"))
 
 
 async def test_accepting_touches_no_provider_and_is_on_disk(tmp_path: Path, url: str) -> None:

@@ -27,10 +27,12 @@ HELLO = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 
 
-def demo(**more: object) -> str:
-    """A routing file whose model `demo` answers by itself, for 0.30 dollars a million tokens."""
+def demo(models: Mapping[str, object] | None = None, **more: object) -> str:
+    """A routing file whose model `demo` answers by itself, for 0.30 dollars a million tokens; `models` are others."""
     targets = [{"provider": "demo", "model": "small", "price": {"input": 0.3, "output": 0.3}}]
-    return routing({"demo": {"targets": targets}}, {"demo": {"dialect": "scripted"}}, **more)
+    return routing(
+        {"demo": {"targets": targets}, **(models or {})}, {"demo": {"dialect": "scripted"}}, **more
+    )
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:

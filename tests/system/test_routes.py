@@ -49,6 +49,7 @@ POLICY: Mapping[str, str] = {
     "POST /v1/batches/{batch_id:str}/cancel": KEYED,
     "POST /v1/route/explain": KEYED,
     "GET /admin/targets": ADMIN,
+    "GET /admin/limits": ADMIN,
     "GET /openapi.json": OPEN,
     "GET /schema": OPEN,
     "GET /schema/openapi.json": OPEN,
