@@ -77,6 +77,7 @@ class Purse(Struct, kw_only=True):
         weighed = self.weighed
         attempt = next(one for one in reversed(self.call.attempts) if one.target == loser.id)
         attempt.cost = cost.bill(loser.price, Usage(input=weighed.input_tokens, output=0))
+        now = self.admission.now()
         self.books.enter(
             Entry(
                 source=self.call.request_id,
@@ -89,10 +90,16 @@ class Purse(Struct, kw_only=True):
                 target=loser.id,
                 input_tokens=weighed.input_tokens,
                 nano_dollars=attempt.cost,
-                created_at=self.admission.now(),
+                created_at=now,
             )
         )
-        return Costs(requests=0, tokens=weighed.input_tokens, nano_dollars=attempt.cost or 0, concurrent=0)
+        return Costs(
+            requests=0,
+            tokens=weighed.input_tokens,
+            nano_dollars=attempt.cost or 0,
+            concurrent=0,
+            at=now,
+        )
 
 
 class Runner(NamedTuple):

@@ -351,8 +351,8 @@ class Story:
         began = attempt.started if first is None else first
         parts.board.end(chosen, ended, usage.output, ended - began, whole=first is None)
         name = self._wish.operation.name
-        tokens, paid = usage.input + usage.output, attempt.cost or 0
-        part = self._part = self._used = Costs(tokens=tokens, nano_dollars=paid)
+        tokens, paid, now = usage.input + usage.output, attempt.cost or 0, parts.admission.now()
+        part = self._part = self._used = Costs(tokens=tokens, nano_dollars=paid, at=now)
         if before is not NOTHING:
             self._used = structs.replace(
                 part, tokens=before.tokens + tokens, nano_dollars=before.nano_dollars + paid
@@ -370,7 +370,7 @@ class Story:
                 input_tokens=usage.input,
                 output_tokens=usage.output,
                 nano_dollars=attempt.cost,
-                created_at=parts.admission.now(),
+                created_at=now,
             )
         )
         if self._caller.soft:
