@@ -23,6 +23,7 @@ from gateway.clock import Clock
 from gateway.config.snapshot import RouteTarget
 from gateway.errors import GatewayError
 from gateway.limits.template import Costs
+from gateway.limits.unsettled import HEDGE
 from gateway.routing import cost
 from gateway.routing.health import TELLING_SAMPLES
 from gateway.service.admission import Admission, Grant
@@ -59,7 +60,7 @@ class Purse(Struct, kw_only=True):
         tokens = weighed.input_tokens + weighed.output_tokens
         reserved = Costs(requests=0, tokens=tokens, nano_dollars=worst, probably=probably, concurrent=0)
         try:
-            lease = f"{self.call.request_id}-hedge"
+            lease = f"{self.call.request_id}{HEDGE}"
             self.grant = await self.admission.admit(
                 weighed.caller, weighed.route.model, lease, reserved, self.clock.monotonic()
             )

@@ -52,7 +52,9 @@ TRANSITIONS: Mapping[Phase, Mapping[Event, Phase]] = {
     DONE: {},
 }
 
-RESERVING = frozenset(TRANSITIONS) - {SETTLING, DONE}
+OPEN = frozenset(TRANSITIONS) - {DONE}
+"""Phases in which what a job reserved is not settled."""
+RESERVING = OPEN - {SETTLING}
 """Phases in which a job is not in the ledger yet, and only what it reserved counts."""
 
 _OUTCOME: Mapping[Event, str] = {"complete": COMPLETED, "fail": FAILED}

@@ -38,6 +38,12 @@ async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
         await insert_many(transaction, ledger, msgspec.json.encode(entries).decode())
 
 
+async def booked(transaction: Transaction, source: str) -> Mapping[str, int]:
+    """Nano-dollars of each kind that a request or job is booked with; empty when it is not."""
+    query = select(ledger.c.kind, ledger.c.nano_dollars).where(ledger.c.source == source)
+    return {kind: nano or 0 for kind, nano in await transaction.execute(query)}
+
+
 async def spent(
     transaction: Transaction, whose: Mapping[str, str], since: float, before: float = math.inf
 ) -> int:
