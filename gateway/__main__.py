@@ -18,7 +18,7 @@ cli = typer.Typer(
 )
 keys = typer.Typer(help="Make, list, rotate and revoke gateway keys.", no_args_is_help=True)
 cli.add_typer(keys, name="keys")
-limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
+limits = typer.Typer(help="See what the limiter holds, and close what nobody will.", no_args_is_help=True)
 cli.add_typer(limits, name="limits")
 webhooks = typer.Typer(help="See what became of webhooks, send them again.", no_args_is_help=True)
 cli.add_typer(webhooks, name="webhooks")
@@ -173,12 +173,18 @@ def limits_unsettled(
         float,
         typer.Option(help="Seconds for which nobody renewed it: less also shows running requests.", min=0),
     ] = 60.0,
+    close: Annotated[
+        Literal["charge", "release"] | None,
+        typer.Option(
+            help="Settle each: what is in the ledger with what that says, the rest with all it held or nothing."
+        ),
+    ] = None,
     config: Config = None,
 ) -> None:
     """List reservations that nobody settled, as a process that died leaves them, and video jobs that run."""
     from gateway.commands.limits import show_unsettled  # noqa: PLC0415
 
-    show_unsettled(config, older)
+    show_unsettled(config, older, close)
 
 
 @webhooks.command("list")

@@ -42,12 +42,12 @@ from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
-from gateway.limits.rules import Limiter
+from gateway.limits.rules import Dimension, Limiter
 from gateway.media.words import Signing
 from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service import limit_rows
-from gateway.service.admission import Admission, JobAdmission
+from gateway.service.admission import Admission, JobAdmission, reserved
 from gateway.service.batch_ports import BatchParts, Faces
 from gateway.service.batch_runner import BatchRunner
 from gateway.service.batches import Batches
@@ -56,10 +56,12 @@ from gateway.service.books import Books
 from gateway.service.chat import Chat
 from gateway.service.files import Files
 from gateway.service.hearsay import Hearsay
+from gateway.service.job_states import RESERVING
 from gateway.service.keys import KeyRing
 from gateway.service.moderation import Moderator
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
+from gateway.service.recall import Held, Recall
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
@@ -69,8 +71,8 @@ from gateway.service.video_ports import VideoParts
 from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
+from gateway.store import jobs, ledger
 from gateway.store import keys as key_rows
-from gateway.store import ledger
 from gateway.store.engine import Database
 from gateway.store.media import MediaStore
 from gateway.store.media_files import Directory
@@ -115,6 +117,7 @@ class Gateway:
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
         self._quotas = limit_rows.Quotas(self._admission)
+        self._recall = Recall(self._limiter, self._admission.held, self._job_leases, self._books.flush)
         self._pepper = settings.pepper.reveal().encode()
         self._ring = KeyRing(self.live, self._pepper)
         self._links = Links(self._pepper)
@@ -254,6 +257,7 @@ class Gateway:
             for name, work in (
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
+                ("remember for the limiter", self._recall.keep()),
                 ("refresh keys", self._refresh_keys()),
                 ("look at quotas", self._look_at_quotas()),
                 ("run video jobs", self._runner.run()),
@@ -308,10 +312,16 @@ class Gateway:
         async with self._database.write() as transaction:
             await ledger.add(transaction, batch)
 
-    async def _spent(self, whose: Mapping[str, str], since: float) -> int:
+    async def _spent(self, budget: Dimension, whose: Mapping[str, str], before: float) -> int:
+        await self._recall.ready(budget.key)
         await self._books.flush()
         async with self._database.read() as transaction:
-            return await ledger.spent(transaction, whose, since)
+            return await ledger.spent(transaction, whose, budget.since, before)
+
+    async def _job_leases(self) -> Sequence[Held]:
+        async with self._database.read() as transaction:
+            found = await jobs.held(transaction, RESERVING)
+        return [(lease, dimensions) for lease, held in found if (dimensions := reserved(held))]
 
     # -- what is told
 

@@ -1,7 +1,8 @@
 -- Reserves in every dimension or in none, and remembers it in the lease's record.
 -- Answers {what, index, wait}, then `remaining` and `reset` of each dimension. What: 1 granted, 0 refused by
--- the dimension with that index (wait -1: it never can be), 2 the budget with that index must be seeded.
-local GRANTED, REFUSED, SEED, NEVER = 1, 0, 2, -1
+-- the dimension with that index (wait -1: it never can be), 2 the budget with that index must be seeded, from
+-- the ledger up to the time that stands in the place of `wait`.
+local REFUSED, SEED, NEVER = 0, 2, -1
 
 local record = redis.call('GET', KEYS[1])
 if record == '' then return { REFUSED, 0, 0 } end
@@ -59,12 +60,12 @@ function slots.reset(counter, key, dimension)
   return tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]) - now
 end
 
--- A hash of what was `spent` and what is `held`; without the former the ledger has not been asked yet.
 local budget = {}
 
-function budget.look(key)
+function budget.look(key, dimension)
   local state = redis.call('HMGET', key, 'spent', 'held')
-  return { used = state[1] and tonumber(state[1]) + (tonumber(state[2]) or 0) }
+  if not state[1] then return { from = begin_budget(key, dimension, now) } end
+  return { used = tonumber(state[1]) + (tonumber(state[2]) or 0) }
 end
 
 function budget.wait(_, _, dimension)
@@ -85,7 +86,7 @@ local denied, wait = nil, 0
 for i, dimension in ipairs(dimensions) do
   local key, kind = KEYS[i + 1], kinds[dimension[KIND]]
   local counter = kind.look(key, dimension, now)
-  if not counter.used then return { SEED, i - 1, 0 } end
+  if not counter.used then return { SEED, i - 1, counter.from } end
   counters[i] = counter
   local excess = counter.used + dimension[COST] - dimension[LIMIT]
   if dimension[COST] > 0 and excess > 0 then

@@ -61,10 +61,12 @@ class Alone:
             return structs.replace(verdict, retry_after=RETRY_SECONDS)  # too large for our share of the limit
         return verdict
 
-    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+    async def settle(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float
+    ) -> None:
         """Settle what was granted here, if it was."""
         if self._limiter.holds(lease):
-            await self._limiter.settle(lease, dimensions, actuals)
+            await self._limiter.settle(lease, dimensions, actuals, at)
 
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """Renew what was granted here, if it was."""

@@ -123,20 +123,35 @@ class Slots:
 
 
 class Budget:
-    """Money of one calendar period: what was spent, None until the ledger has said it, and what is held."""
+    """Money of one calendar period: what was spent, None until the ledger has said it, and what is held.
 
-    __slots__ = ("_held", "_spent", "expires")
+    `_late` is what was spent before the ledger has said it, but after the date up to which it is asked.
+    """
+
+    __slots__ = ("_before", "_held", "_late", "_spent", "expires")
 
     def __init__(self, _dimension: Dimension) -> None:
         self.expires = 0
         self._spent: int | None = None
+        self._before: float | None = None
         self._held = 0
+        self._late = 0
+
+    def begin(self, dimension: Dimension, now: int, date: float) -> float:
+        """Count from this date on, unless it counts from an earlier one; gives the date."""
+        if self._before is None:
+            self._before = date if self._spent is None else 0.0
+            self._live(dimension, now)
+        return self._before
 
     def seed(self, dimension: Dimension, now: int, spent: int) -> None:
-        """Begin with what the ledger says, unless it began."""
+        """Add what the ledger says, unless it has said it."""
         if self._spent is None:
-            self._spent = spent
-            self.expires = now + math.ceil(dimension.window * 1000) + RECORD_MS
+            self._spent = spent + self._late
+            self._live(dimension, now)
+
+    def _live(self, dimension: Dimension, now: int) -> None:
+        self.expires = now + math.ceil(dimension.window * 1000) + RECORD_MS
 
     def used(self, _dimension: Dimension, _now: int) -> int | None:
         """Spent and held together; None if it must be seeded."""
@@ -157,8 +172,10 @@ class Budget:
 
     def settle(self, _lease: str, dimension: Dimension, _now: int, _bucket: int, actual: int) -> None:
         """Let go of what was held and spend what it came to."""
-        if self._spent is not None:
-            self._held -= dimension.cost
+        self._held -= dimension.cost
+        if self._spent is None:
+            self._late += actual
+        else:
             self._spent += actual
 
 

@@ -13,12 +13,15 @@ from msgspec import Struct, structs
 
 from gateway.clock import SYSTEM, Clock
 from gateway.limits.counters import COUNTERS, RECORD_MS, Budget, Counter
-from gateway.limits.rules import CONCURRENT, SETTLED_SECONDS, WINDOW, Dimension, Verdict
+from gateway.limits.rules import BUDGET, CONCURRENT, SETTLED_SECONDS, WINDOW, Dimension, Verdict
 
 SETTLED_MS = int(SETTLED_SECONDS * 1000)
 TIDY_MS = 1000
 LOOK_AGAIN_MS = 60_000
 """How soon a new counter is first looked at again, to be dropped if it was never used."""
+
+_UNKNOWN = -1
+"""In place of a bucket: what is booked for a lease that was not granted here."""
 
 _GONE = Verdict(allowed=False, denied=0, retry_after=0.0)
 """What is said to who asks for a lease that was settled already."""
@@ -39,6 +42,7 @@ class MemoryLimiter:
     def __init__(self, clock: Clock = SYSTEM) -> None:
         self.monotonic = clock.monotonic
         self.now = clock.now
+        self._asked = False
         self.clear()
 
     def clear(self) -> None:
@@ -69,7 +73,7 @@ class MemoryLimiter:
             counter = known[key] if key in known else self._new(dimension, now)
             used = counter.used(dimension, now)
             if used is None:
-                return Verdict(allowed=False, seed=len(left))
+                return Verdict(allowed=False, seed=len(left), before=self._begun(counter, dimension, now))
             free = dimension.limit - used
             refused = refused or 0 < dimension.cost > free
             counters += (counter,)
@@ -92,7 +96,9 @@ class MemoryLimiter:
         self._open[lease] = _Record(verdict, now + RECORD_MS, dimensions, buckets)
         return verdict
 
-    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+    async def settle(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> None:
         """See `rules.Limiter`."""
         now = self._now()
         if lease in self._settled and self._settled[lease] > now:
@@ -100,31 +106,40 @@ class MemoryLimiter:
         record = self._open.pop(lease, None)
         if record is None or record.ends <= now:
             booked = [structs.replace(dimension, cost=0) for dimension in dimensions]
-            record = _Record(_GONE, 0, booked, [-1] * len(booked))
+            record = _Record(_GONE, 0, booked, [_UNKNOWN] * len(booked))
         known = self._counters
         for dimension, bucket, actual in zip(record.dimensions, record.buckets, actuals, strict=True):
             if actual == dimension.cost and dimension.kind == WINDOW:
                 continue  # what was reserved was used: nothing to correct
             key = dimension.key
             counter = known[key] if key in known else self._new(dimension, now)
-            counter.settle(lease, dimension, now, bucket, actual)
+            counted = bucket >= 0 or dimension.kind != BUDGET or at >= self._begun(counter, dimension, now)
+            counter.settle(lease, dimension, now, bucket, actual if counted else 0)
         if lease in self._settled:
             del self._settled[lease]  # so that it goes to the end
         self._settled[lease] = now + SETTLED_MS
 
-    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
+    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
         """See `rules.Limiter`."""
         now = self._now()
         if self._settled.get(lease, 0) > now:
-            return
-        for dimension in dimensions:
-            if dimension.kind == CONCURRENT:
-                counter = self._counters.get(dimension.key) or self._new(dimension, now)
-                counter.take(lease, dimension, now)
+            return True
         record = self._open.get(lease)
-        if record is not None and record.ends > now:
-            record.ends = now + RECORD_MS
-            self._open.move_to_end(lease)
+        known = record is not None and record.ends > now
+        buckets: list[int] = []
+        for dimension in dimensions:
+            bucket = _UNKNOWN
+            if dimension.kind == CONCURRENT or (dimension.cost and not known):
+                counter = self._counters.get(dimension.key) or self._new(dimension, now)
+                if counter.used(dimension, now) is None:
+                    self._begun(counter, dimension, now)
+                bucket = counter.take(lease, dimension, now)
+            buckets.append(_UNKNOWN if dimension.kind == BUDGET else bucket)
+        if record is None or not known:
+            record = self._open[lease] = _Record(Verdict(allowed=True), now, dimensions, buckets)
+        record.ends = now + RECORD_MS
+        self._open.move_to_end(lease)
+        return True
 
     async def seed(self, dimension: Dimension, spent: int) -> None:
         """See `rules.Limiter`."""
@@ -133,8 +148,21 @@ class MemoryLimiter:
         if isinstance(budget, Budget):
             budget.seed(dimension, now, spent)
 
+    async def forgot(self) -> bool:
+        """See `rules.Limiter`: it remembers as long as it lives."""
+        asked, self._asked = self._asked, True
+        return not asked
+
+    async def age(self, _key: str) -> float:
+        """See `rules.Limiter`. Nobody else counts here, so nobody has to be waited for."""
+        return math.inf
+
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def _begun(self, counter: Counter, dimension: Dimension, now: int) -> float:
+        """From which date on a budget counts; it begins if it did not."""
+        return counter.begin(dimension, now, round(self.now(), 3)) if isinstance(counter, Budget) else 0.0
 
     def _now(self) -> int:
         now = int(self.monotonic() * 1000)

@@ -13,6 +13,7 @@ All keys of a call lie in one slot, that of their braces.
 import asyncio
 import binascii
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -79,16 +80,23 @@ class Nodes:
             raise failed[0]
 
     async def masters(self) -> AsyncIterator[Connection]:
-        """A connection to each node that has keys of its own."""
-        try:
-            ranges = await self._first.call(("CLUSTER", "SLOTS"))
-        except RefusedError:  # a lone Redis
-            ranges = []
-        places = {(master[0].decode(), master[1]) for _, _, master, *_ in ranges}
+        """A connection to each node that has keys of its own. Raises StoreError."""
+        places = {(master[0].decode(), master[1]) for _, _, master, *_ in await self._shards()}
         if not places:
             yield self._first
         for host, port in sorted(places):
             yield self._at(f"{host}:{port}")
+
+    async def ranges(self) -> list[tuple[int, int]]:
+        """The first and the last slot of each range that lies on one node. Raises StoreError."""
+        return sorted((first, last) for first, last, *_ in await self._shards()) or [(0, SLOTS - 1)]
+
+    async def _shards(self) -> list[list[Reply]]:
+        """What CLUSTER SLOTS says; nothing for a lone Redis."""
+        try:
+            return cast("list[list[Reply]]", await self._first.call(("CLUSTER", "SLOTS")))
+        except RefusedError:
+            return []
 
     def ahead(self) -> float | None:
         """Seconds from this process's monotonic clock to Redis's time; None until there was a connection."""

@@ -9,7 +9,9 @@ A call without an answer may have been carried out, and nothing is undone by gue
 regardless is settled in Redis when it ends, with what it used: right if Redis had granted it, and if Redis
 never heard of it, it is booked as used now. A lease that was refused is settled with nothing. What waits to
 be settled is bounded; beyond the bound the oldest is forgotten: its slot and its windows end by themselves,
-its money stays held until the ledger is reconciled.
+its money stays held until somebody closes it (`unsettled.py`).
+
+A Redis that lost its memory is told again what every process holds: see `service/recall.py`.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ import msgspec
 from gateway.limits.alone import Alone
 from gateway.limits.connection import MovingError, RefusedError, Reply, Script, StoreError, Word
 from gateway.limits.counters import RECORD_MS, SLOT_RETRY_MS
+from gateway.limits.epochs import Epochs
 from gateway.limits.memory import SETTLED_MS, MemoryLimiter
 from gateway.limits.nodes import Nodes
 from gateway.limits.rules import Dimension, Verdict
@@ -49,7 +52,8 @@ _SHARED_WITH_LUA = {
     "SLOT_RETRY_MS": SLOT_RETRY_MS,
 }
 
-Owed: TypeAlias = tuple[str, Sequence[Dimension], Sequence[int]]
+Owed: TypeAlias = tuple[str, Sequence[Dimension], tuple[float, Sequence[int]]]
+"""A lease, its dimensions, and what `settle` was told: the date of the charge and the amounts."""
 
 _log = logging.getLogger("fairlead.limits")
 _pack = msgspec.msgpack.Encoder().encode
@@ -79,10 +83,12 @@ class RedisLimiter:
         server_clock: Callable[[], int] | None = None,
     ) -> None:
         self._redis = Nodes(url)
+        self._epochs = Epochs(self._redis)
         self._alone = Alone(fallback, on_error, replicas)
         self._server_clock = server_clock
         self._here = fallback.now
-        self._acquire, self._settle, self._renew = script("acquire"), script("settle"), script("renew")
+        self._acquire, self._settle = script("acquire"), script("settle")
+        self._renew, self._seed = script("renew"), script("seed")
         self._failures = 0
         self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
         self._came_back = 0
@@ -108,39 +114,62 @@ class RedisLimiter:
                 self._failed(error)
             return await self._in_doubt(lease, dimensions)
         except asyncio.CancelledError:
-            self._book(lease, dimensions, [0] * len(dimensions))  # what nobody was given nobody settles
+            self._book(_nothing(lease, dimensions))  # what nobody was given nobody settles
             raise
         self._answered()
         verdict = _verdict(reply)
         self._alone.remember(dimensions, verdict)
         return verdict
 
-    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+    async def settle(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> None:
         """See `rules.Limiter`. Does not wait for the answer."""
-        await self._alone.settle(lease, dimensions, actuals)
+        await self._alone.settle(lease, dimensions, actuals, at)
         if dimensions:
-            self._book(lease, dimensions, actuals)
+            self._book((lease, dimensions, (at, actuals)))
 
-    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
-        """See `rules.Limiter`. What gets lost is made good by the next renewal."""
+    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
+        """See `rules.Limiter`."""
         await self._alone.renew(lease, dimensions)
-        if dimensions and self._failures < FAILURES:
-            with contextlib.suppress(StoreError):
+        if dimensions:
+            if self._failures >= FAILURES:
+                return False
+            try:
                 command = self._command(self._renew, lease, dimensions)
                 await self._redis.call(dimensions[0].key, command, self._renew)
+            except StoreError:
+                return False
+        return True
 
     async def seed(self, dimension: Dimension, spent: int) -> None:
         """See `rules.Limiter`."""
         if self._failures < FAILURES:
-            life = math.ceil(dimension.window * 1000) + RECORD_MS
             try:
-                await self._redis.call(dimension.key, ("HSETNX", dimension.key, "spent", spent))
-                await self._redis.call(dimension.key, ("PEXPIRE", dimension.key, life))
+                command = self._command(self._seed, "", [dimension], (spent,))
+                await self._redis.call(dimension.key, command, self._seed)
             except StoreError as error:
                 self._failed(error)
             else:
                 return
         await self._alone.seed(dimension, spent)
+
+    async def forgot(self) -> bool:
+        """See `rules.Limiter`. While Redis is away nobody knows; what it says when it is back counts as new."""
+        if self._failures >= FAILURES:
+            self._epochs.lose()
+            return False
+        try:
+            return await self._epochs.look()
+        except StoreError:
+            return False
+
+    async def age(self, key: str) -> float:
+        """See `rules.Limiter`. While Redis is away there is nobody to wait for."""
+        if self._failures < FAILURES:
+            with contextlib.suppress(StoreError):
+                return await self._epochs.age(key)
+        return math.inf
 
     def now(self) -> float:
         """See `rules.Limiter`: Redis's time, so that a host whose clock is wrong counts in no period of its own."""
@@ -164,22 +193,21 @@ class RedisLimiter:
             refused = verdict.denied is not None
         finally:
             if refused:
-                self._book(lease, dimensions, [0] * len(dimensions))
+                self._book(_nothing(lease, dimensions))
         return verdict
 
     def _command(
-        self, script: Script, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int] = ()
+        self, script: Script, lease: str, dimensions: Sequence[Dimension], told: object = ()
     ) -> tuple[Word, ...]:
         place = dimensions[0].key.partition("}")[0]  # the part of every key that a cluster places it by
         keys = [dimension.key for dimension in dimensions]
         now = "" if self._server_clock is None else self._server_clock()
         record = f"{place}}}:l:{lease}"
         asked = _pack([(d.kind, d.limit, d.cost, d.window, d.buckets) for d in dimensions])
-        return "EVALSHA", script.sha, len(keys) + 1, record, *keys, now, asked, _pack(actuals)
+        return "EVALSHA", script.sha, len(keys) + 1, record, *keys, now, asked, _pack(told)
 
-    def _book(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+    def _book(self, owed: Owed) -> None:
         """Settle in Redis, now or when it is back."""
-        owed = (lease, dimensions, actuals)
         if self._failures < FAILURES:
             self._post(owed)
         else:
@@ -243,10 +271,15 @@ class RedisLimiter:
                 return
 
 
+def _nothing(lease: str, dimensions: Sequence[Dimension]) -> Owed:
+    """What settles a lease that nobody used."""
+    return lease, dimensions, (math.inf, [0] * len(dimensions))
+
+
 def _verdict(reply: Reply) -> Verdict:
     what, index, wait = reply[:3]
     if what == _SEED:
-        return Verdict(allowed=False, seed=index, backend="redis")
+        return Verdict(allowed=False, seed=index, before=wait / 1000, backend="redis")
     remaining, reset = reply[3::2], [milliseconds / 1000 for milliseconds in reply[4::2]]
     if what == _GRANTED:
         return Verdict(allowed=True, remaining=remaining, reset=reset, backend="redis")

@@ -7,7 +7,8 @@ lease with what was really used. Three kinds of dimension:
   window ever holds more than the limit; at most 1/buckets of it goes unused.
 * `concurrent`: leases that are open now; one that is not renewed for its `window` ends by itself.
 * `budget`: money in a calendar period; `spent` and `held` are kept apart, and a budget the store has never
-  heard of must be seeded from the ledger before anything is admitted.
+  heard of must be seeded from the ledger before anything is admitted. It counts from the moment it is first
+  heard of (`Verdict.before`), the ledger up to then: so nothing is counted twice, and nothing falls between.
 
 Amounts are whole numbers: requests, tokens, milliseconds of video, nano-dollars.
 
@@ -66,7 +67,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     `remaining` and `reset` (seconds until the dimension is whole again) stand in the order of the asked
     dimensions. On a refusal `denied` is the index of the first dimension in the way and `retry_after` the
     seconds until asking again can succeed, None when it never can. `seed` is the index of a budget that
-    must be seeded first. `backend` says who decided: redis, local, or open.
+    must be seeded first, with what the ledger has from `before` that date, in Unix seconds. `backend` says who
+    decided: redis, local, or open.
     """
 
     allowed: bool
@@ -75,6 +77,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     denied: int | None = None
     retry_after: float | None = None
     seed: int | None = None
+    before: float = math.inf
     backend: str = "local"
 
 
@@ -84,18 +87,32 @@ class Limiter(Protocol):
     async def acquire(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
         """Check every dimension and reserve in all or in none. A lease asked for twice is granted once."""
 
-    async def settle(self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]) -> None:
+    async def settle(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> None:
         """Book what was really used instead of what was reserved. Never raises; a second call does nothing.
 
         Any process may settle. A lease the store does not know (it was lost, or granted while the store was
-        away) is booked as used now. What exceeds the reservation is booked now, and may pass the limit.
+        away) is booked as used now. What exceeds the reservation is booked now, and may pass the limit. `at` is
+        the date of the charge in the ledger: a budget that forgot the lease and was seeded with that charge
+        does not count it again.
         """
 
-    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
-        """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises."""
+    async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
+        """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises.
+
+        A lease the store does not know holds again all that it held, whatever the limits say. False when the
+        store could not be told.
+        """
 
     async def seed(self, dimension: Dimension, spent: int) -> None:
         """Tell the store what a budget's ledger says, unless it knows by now."""
+
+    async def forgot(self) -> bool:
+        """Whether the store may have lost something since this was asked last; true the first time. Never raises."""
+
+    async def age(self, key: str) -> float:
+        """Seconds for which the store has forgotten nothing of what lies with that counter. Never raises."""
 
     def now(self) -> float:
         """Unix seconds, by the clock that the store goes by: what calendar periods are read from."""

@@ -1,10 +1,10 @@
--- Books what was used (ARGV[3], msgpack) instead of what a lease reserved, once. A lease that nobody
--- remembers held nothing.
+-- Books what was used instead of what a lease reserved, once. A lease that nobody remembers held nothing.
+-- ARGV[3] (msgpack): the date of the charge in the ledger, in seconds, and the amounts.
 
 local record = redis.call('GET', KEYS[1])
 if record == '' then return 0 end
 local lease = record and cmsgpack.unpack(record) or { costs = {}, buckets = {} }
-local actuals = cmsgpack.unpack(ARGV[3])
+local at, actuals = unpack(cmsgpack.unpack(ARGV[3]))
 local now = clock()
 
 -- A refund goes to the bucket that was booked, while that counts; an excess is booked now.
@@ -16,6 +16,16 @@ local function settle_window(key, dimension, held, actual, bucket)
   if refund > 0 then redis.call('HSET', key, bucket, booked - refund, 'sum', window.used - refund) end
 end
 
+-- What the ledger may have been asked for already is not counted again.
+local function settle_budget(key, dimension, held, actual, bucket)
+  local budget = redis.call('HMGET', key, 'spent', 'from')
+  local from = tonumber(budget[2]) or 0
+  if not budget[1] then from = begin_budget(key, dimension, now) end
+  if held > 0 then redis.call('HINCRBY', key, 'held', -held) end
+  if bucket == UNKNOWN and at < from / 1000 then return end
+  redis.call('HINCRBY', key, budget[1] and 'spent' or 'late', actual)
+end
+
 for i, dimension in ipairs(cmsgpack.unpack(ARGV[2])) do
   local key, held, actual = KEYS[i + 1], lease.costs[i] or 0, actuals[i]
   if dimension[KIND] == 'window' then
@@ -23,10 +33,7 @@ for i, dimension in ipairs(cmsgpack.unpack(ARGV[2])) do
   elseif dimension[KIND] == 'concurrent' then
     redis.call('ZREM', key, KEYS[1])
   else
-    local budget = redis.call('HMGET', key, 'spent', 'held')
-    if budget[1] then
-      redis.call('HSET', key, 'spent', tonumber(budget[1]) + actual, 'held', (tonumber(budget[2]) or 0) - held)
-    end
+    settle_budget(key, dimension, held, actual, record and lease.buckets[i] or UNKNOWN)
   end
 end
 redis.call('SET', KEYS[1], '', 'PX', SETTLED_MS)

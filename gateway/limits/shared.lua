@@ -65,3 +65,16 @@ local function book_in_window(key, dimension, window, amount)
     redis.call('PEXPIRE', key, math.ceil(dimension[WINDOW] * 1000 + 2 * bucket_size(dimension)))
   end
 end
+
+-- A budget is a hash of what was `spent` and what is `held`. Until the ledger was asked there is no `spent`, and
+-- what is spent meanwhile is `late`: the budget counts `from` when it was first heard of, the ledger up to then.
+local function begin_budget(key, dimension, now)
+  redis.call('HSETNX', key, 'from', now)
+  redis.call('PEXPIRE', key, math.ceil(dimension[WINDOW] * 1000) + RECORD_MS)
+  return tonumber(redis.call('HGET', key, 'from'))
+end
+
+local GRANTED = 1
+
+-- In place of a bucket in a lease's record: the budget may have been seeded with what the lease is charged.
+local UNKNOWN = -1

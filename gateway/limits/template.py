@@ -5,6 +5,7 @@ it is the part Redis Cluster places keys by, so that everything one request touc
 without an organisation that share a user or a project have to lie together, and share the place `-`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
@@ -24,7 +25,7 @@ class Costs(Struct, frozen=True, kw_only=True):
 
     Money in nano-dollars, video in milliseconds; `concurrent` is 1 for what holds a slot while it runs,
     `video_jobs` for a job that holds one until it is finished. `probably` is what soft budgets reserve, and
-    counts only where `nano_dollars` does.
+    counts only where `nano_dollars` does. `at` is the date of the charge, for what was used.
     """
 
     requests: int = 1
@@ -34,6 +35,7 @@ class Costs(Struct, frozen=True, kw_only=True):
     video_ms: int = 0
     concurrent: int = 1
     video_jobs: int = 0
+    at: float = math.inf
 
 
 class _Measure(NamedTuple):

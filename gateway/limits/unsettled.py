@@ -1,26 +1,35 @@
-"""Reservations that nobody settled: what a process that died still held, read from Redis for people to see.
+"""Reservations that nobody settled: what a process that died still held, read from Redis for people to see and close.
 
 Whoever holds a reservation renews it (`service/admission.py`), so one that was not renewed for longer than a
 lease lives has lost its owner, or belongs to a video job. It ends with its record; a budget keeps it longer,
 until its period ends.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator, Sequence
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
 
 from gateway.limits import words
-from gateway.limits.connection import Connection
+from gateway.limits.connection import Connection, Word
 from gateway.limits.counters import RECORD_MS
 from gateway.limits.nodes import Nodes
+from gateway.limits.redis_store import script
+from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW
+
+HEDGE_LEASE = "-hedge"
+"""What the lease of a hedge ends with; those of a request's other calls with a point and a number."""
 
 _PAGE = 500
+_pack = msgspec.msgpack.Encoder().encode
 _COUNTER = re.compile(
-    r"gw:\{.*?\}:(?P<kind>[wbcj]):(?P<owner>.*?)(?::(?P<name>requests|tokens|video_seconds|dollars):(?P<per>.+))?"
+    r"gw:\{(?P<place>.*?)\}:(?P<kind>[wbcj]):(?P<owner>.*?)(?::(?P<name>requests|tokens|video_seconds|dollars):(?P<per>.+))?"
 )
 _SLOTS = {"c": "concurrent", "j": "video_jobs"}
+_KINDS = {"w": WINDOW, "b": BUDGET, "c": CONCURRENT, "j": CONCURRENT}
 
 
 class _Record(Struct):
@@ -31,15 +40,49 @@ class _Record(Struct):
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):
-    """One reservation: the id of its request or job, seconds since it was renewed, and (counter, amount)."""
+    """One reservation: the id of its request or job, seconds since it was renewed, and (counter, amount).
+
+    `place` is the part of the counters' keys that a cluster places them by.
+    """
 
     lease: str
+    place: str
     age: float
     held: Sequence[tuple[str, int]]
 
+    @property
+    def request(self) -> str:
+        """The request or job that it belongs to: a request may hold several."""
+        return self.lease.partition(".")[0].removesuffix(HEDGE_LEASE)
+
+    @property
+    def hedge(self) -> bool:
+        """Whether it was held for a hedge alone."""
+        return self.lease.endswith(HEDGE_LEASE)
+
+    @property
+    def nano_dollars(self) -> int:
+        """The most it holds in a budget; 0 when it holds no money."""
+        return max((amount for key, amount in self.held if _kind(key) == BUDGET), default=0)
+
+    def owner(self) -> dict[str, str]:
+        """Whose it is, by the ledger's columns, as far as its counters say."""
+        told: dict[str, str] = {}
+        for key, _ in self.held:
+            found = _COUNTER.fullmatch(key)
+            scope, _, name = found["owner"].partition(":") if found else ("", "", "")
+            if scope == "model":
+                told["caller"], _, model = name.rpartition(":")
+                told["model"] = unquote(model)
+            elif scope:
+                told["caller" if scope == "key" else scope] = unquote(name)
+        if self.place not in ("-", told.get("caller")):
+            told["organisation"] = self.place
+        return told
+
     def sentence(self) -> str:
         """It in a line: `req_1  12m0s  $4.10 of key:team-a per day:2026-11-20; 1 request at a time of key:team-a`."""
-        told = "; ".join(_told(key, amount) for key, amount in self.held)
+        told = "; ".join(_told(key, amount) for key, amount in self.held if amount)
         return f"{self.lease}  {words.wait(self.age)}  {told}"
 
 
@@ -74,5 +117,34 @@ async def _of_node(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
 
 def _unsettled(key: str, record: bytes, age: float) -> Unsettled:
     told = msgspec.msgpack.decode(record, type=_Record)
-    held = [pair for pair in zip(told.keys, told.costs, strict=False) if pair[1]]
-    return Unsettled(lease=key.partition("}:l:")[2], age=age, held=held)
+    place, _, lease = key.removeprefix("gw:{").partition("}:l:")
+    held = list(zip(told.keys, told.costs, strict=False))
+    return Unsettled(lease=lease, place=unquote(place), age=age, held=held)
+
+
+def _kind(key: str) -> str:
+    found = _COUNTER.fullmatch(key)
+    return _KINDS[found["kind"]] if found else WINDOW
+
+
+async def close(redis: Nodes, one: Unsettled, nano_dollars: int) -> None:
+    """Settle it: its budgets have spent so much, its slots are free, its windows end by themselves.
+
+    Nothing happens to one that was settled meanwhile. Raises StoreError.
+    """
+    keys = [key for key, _ in one.held]
+    settle, kinds = script("settle"), [_kind(key) for key in keys]
+    used = [nano_dollars if kind == BUDGET else cost for kind, (_, cost) in zip(kinds, one.held, strict=True)]
+    asked = _pack([(kind, 0, cost, 0, 1) for kind, (_, cost) in zip(kinds, one.held, strict=True)])
+    record = f"{keys[0].partition('}')[0]}}}:l:{one.lease}"
+    command: tuple[Word, ...] = (
+        "EVALSHA",
+        settle.sha,
+        len(keys) + 1,
+        record,
+        *keys,
+        "",
+        asked,
+        _pack((math.inf, used)),
+    )
+    await redis.call(keys[0], command, settle)

@@ -4,7 +4,8 @@ Stands between the stories and the limiter: knows callers, costs and the ledger 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -16,8 +17,8 @@ from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
 from gateway.limits.rules import LEASE_SECONDS, Dimension, Limiter, Verdict, headers, refusal
 from gateway.limits.template import Costs, Template, amounts, whose
 
-Spent: TypeAlias = Callable[[Mapping[str, str], float], Awaitable[int]]
-"""Nano-dollars spent since a Unix time, from the ledger, by whom its columns say (see `template.whose`)."""
+Spent: TypeAlias = Callable[[Dimension, Mapping[str, str], float], Awaitable[int]]
+"""Nano-dollars that a budget's ledger has from before a Unix time, by whom its columns say (see `template.whose`)."""
 
 RENEW_EVERY = LEASE_SECONDS / 3
 _MAX_SEEDS = 8
@@ -79,6 +80,10 @@ class Admission:
             self._open[lease] = grant
         return grant
 
+    def held(self) -> Iterable[tuple[str, Sequence[Dimension]]]:
+        """What the requests of this process hold: leases and their dimensions."""
+        return [(lease, grant.dimensions) for lease, grant in self._open.items() if grant.dimensions]
+
     async def headroom(self, caller: Caller, model: str, lease: str, costs: Costs) -> Sequence[Room]:
         """What is left in each of the caller's limits that such a request counts in. Takes nothing of it."""
         if not caller.limits:
@@ -96,7 +101,9 @@ class Admission:
     async def settle(self, grant: Grant, used: Costs) -> None:
         """Book what was used instead of what was reserved; frees the slot. Never raises."""
         if grant.dimensions and self._open.pop(grant.lease, None) is not None:
-            await self._limiter.settle(grant.lease, grant.dimensions, amounts(grant.dimensions, used))
+            await self._limiter.settle(
+                grant.lease, grant.dimensions, amounts(grant.dimensions, used), used.at
+            )
 
     def forget(self, lease: str) -> None:
         """Stop renewing a lease that somebody else settles."""
@@ -118,11 +125,8 @@ class Admission:
             if verdict.seed is None:
                 return verdict
             budget = grant.dimensions[verdict.seed]
-            spent = await self._spent(whose(grant.caller, grant.model, budget.scope), budget.since)
-            # in one turn, so that nobody comes between: what this process holds was forgotten with the budget
-            mine = [one for one in self._open.values() if any(d.key == budget.key for d in one.dimensions)]
-            held = (self._limiter.acquire(one.lease, one.dimensions) for one in mine)
-            await asyncio.gather(self._limiter.seed(budget, spent), *held)
+            spent = await self._spent(budget, whose(grant.caller, grant.model, budget.scope), verdict.before)
+            await self._limiter.seed(budget, spent)
             verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
         raise Unavailable(
             "The budget of this key could not be read; try again.", code="limiter_unavailable", retry_after=1
@@ -190,10 +194,17 @@ class JobAdmission:
         self._admission.forget(lease)  # what a job holds is remembered for a day, longer than any job lives
         return msgspec.to_builtins(grant.dimensions)
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        """Book what one job used; a second call with the same lease does nothing."""
-        dimensions = msgspec.convert(held or [], tuple[Dimension, ...])
+    async def settle(
+        self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
+    ) -> None:
+        """Book what one job used; a second call with the same lease does nothing. `at`: see `rules.Limiter`."""
+        dimensions = reserved(held)
         self._admission.forget(lease)
         if dimensions:
             used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
-            await self._limiter.settle(lease, dimensions, amounts(dimensions, used))
+            await self._limiter.settle(lease, dimensions, amounts(dimensions, used), at)
+
+
+def reserved(held: Any) -> Sequence[Dimension]:
+    """What a job's row says it holds."""
+    return msgspec.convert(held or [], tuple[Dimension, ...])

@@ -25,6 +25,7 @@ from gateway.clock import Clock
 from gateway.config.snapshot import RouteTarget
 from gateway.errors import GatewayError
 from gateway.limits.template import Costs
+from gateway.limits.unsettled import HEDGE_LEASE
 from gateway.routing import cost
 from gateway.routing.health import TELLING_SAMPLES
 from gateway.service.admission import Admission, Grant
@@ -69,7 +70,7 @@ class Purse(Struct, kw_only=True):
         worst, probably = may_cost(weighed, target, self.usual)
         tokens = weighed.input_tokens + weighed.output_tokens
         reserved = Costs(requests=0, tokens=tokens, nano_dollars=worst, probably=probably, concurrent=0)
-        lease, now = f"{self.call.request_id}-hedge", self.clock.monotonic()
+        lease, now = f"{self.call.request_id}{HEDGE_LEASE}", self.clock.monotonic()
         try:
             if target.quota is not None:
                 self.quota = await self.admission.admit(
@@ -97,6 +98,7 @@ class Purse(Struct, kw_only=True):
         weighed = self.weighed
         attempt = next(one for one in reversed(self.call.attempts) if one.target == loser.id)
         attempt.cost = cost.bill(loser.price, Usage(input=weighed.input_tokens, output=0))
+        now = self.admission.now()
         self.books.enter(
             Entry(
                 source=self.call.request_id,
@@ -109,10 +111,16 @@ class Purse(Struct, kw_only=True):
                 target=loser.id,
                 input_tokens=weighed.input_tokens,
                 nano_dollars=attempt.cost,
-                created_at=self.admission.now(),
+                created_at=now,
             )
         )
-        return Costs(requests=0, tokens=weighed.input_tokens, nano_dollars=attempt.cost or 0, concurrent=0)
+        return Costs(
+            requests=0,
+            tokens=weighed.input_tokens,
+            nano_dollars=attempt.cost or 0,
+            concurrent=0,
+            at=now,
+        )
 
 
 class Runner(NamedTuple):

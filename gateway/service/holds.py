@@ -38,19 +38,25 @@ class Holds:
         `usual` is as in `weighing.reservation`. Raises ProviderError if the target is to be passed over.
         """
         caller, held = weighed.caller, self._held
+        here = weighed.input_tokens + weighed.output_tokens
+        tokens = max(held.tokens, weighed.spent.tokens + here)
+        worst, probably = held.nano_dollars, held.probably
         if caller.hard or caller.soft:
-            worst, probably = may_cost(weighed, target, usual)
-            if worst > held.nano_dollars:
-                more = Costs(
-                    requests=0,
-                    concurrent=0,
-                    nano_dollars=worst - held.nano_dollars,
-                    probably=max(0, probably - held.probably),
-                )
-                await self._top_up(caller, target, weighed.route.model, more, now)
-                self._held = structs.replace(held, nano_dollars=worst, probably=probably)
+            most, likely = may_cost(weighed, target, usual)
+            if most > worst:
+                worst, probably = most, max(likely, probably)
+        if worst > held.nano_dollars or tokens > held.tokens:
+            more = Costs(
+                requests=0,
+                concurrent=0,
+                tokens=tokens - held.tokens,
+                nano_dollars=worst - held.nano_dollars,
+                probably=probably - held.probably,
+            )
+            await self._top_up(caller, target, weighed.route.model, more, now)
+            self._held = structs.replace(held, tokens=tokens, nano_dollars=worst, probably=probably)
         if target.quota is not None:
-            await self._enter(target, target.quota, Costs(tokens=held.tokens), now)
+            await self._enter(target, target.quota, Costs(tokens=here), now)
 
     async def _top_up(
         self, caller: Caller, target: RouteTarget, model: str, costs: Costs, now: float
@@ -60,7 +66,7 @@ class Holds:
         except (LimitExceeded, InvalidRequest) as error:
             raise ProviderError(
                 ErrorKind.UNSUPPORTED,
-                f"`{target.id}` may cost more than the budget of this key has left.",
+                f"`{target.id}` may use more than the limits of this key have left.",
                 code="insufficient_quota",
                 sent=False,
             ) from error
@@ -95,7 +101,7 @@ class Holds:
         self._quota = quota
 
     async def settle(self, used: Costs) -> None:
-        """The request is over: what it used is booked where it was admitted, here only the quota's part."""
+        """The request is over: it is booked where it was admitted, here only what the last call took of a quota."""
         await self.leave(used)
         for grant in self._topped:
             await self._admission.settle(grant, _NOTHING)

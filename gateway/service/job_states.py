@@ -52,6 +52,11 @@ TRANSITIONS: Mapping[Phase, Mapping[Event, Phase]] = {
     DONE: {},
 }
 
+OPEN = frozenset(TRANSITIONS) - {DONE}
+"""Phases in which what a job reserved is not settled."""
+RESERVING = OPEN - {SETTLING}
+"""Phases in which a job is not in the ledger yet, and only what it reserved counts."""
+
 _OUTCOME: Mapping[Event, str] = {"complete": COMPLETED, "fail": FAILED}
 _RANK: Mapping[str, int] = {QUEUED: 0, IN_PROGRESS: 1, COMPLETED: 2, FAILED: 2}
 _ALMOST = 99

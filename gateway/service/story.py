@@ -30,7 +30,7 @@ from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.shadows import Shadows
 from gateway.service.stream import Reading
-from gateway.service.weighing import ask_of, reservation, weigh
+from gateway.service.weighing import ask_of, continued, reservation, weigh
 from gateway.service.wish import Wish, built
 from gateway.store.ledger import Entry
 from gateway.telemetry.record import CONTINUATION, Attempt, Call
@@ -66,8 +66,8 @@ class Story:
     """One request from admission to settlement."""
 
     __slots__ = (
-        "_asked", "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_holds", "_parts", "_plan",
-        "_reserved", "_route", "_said", "_snapshot", "_usage", "_used", "_weighed", "_wish",
+        "_asked", "_attempt", "_call", "_caller", "_chosen", "_deadline", "_grant", "_holds", "_part", "_parts",
+        "_plan", "_reserved", "_route", "_said", "_snapshot", "_usage", "_used", "_weighed", "_wish",
     )  # fmt: skip
 
     def __init__(self, parts: Parts, call: Call, caller: Caller, wish: Wish) -> None:
@@ -84,7 +84,7 @@ class Story:
         self._attempt: Attempt | None = None
         self._usage: Usage | None = None
         self._said = None if self._route.on_cut == "error" else said_of(self._route, wish.request)
-        self._used = NOTHING
+        self._used = self._part = NOTHING
         call.model, call.stream = self._route.model, wish.stream
         call.key_id, call.organisation = caller.id, caller.organisation
 
@@ -175,7 +175,7 @@ class Story:
         )
         call.attempts += (attempt,)
         try:
-            if kind == "failover" or (target.quota is not None and kind != HEDGE):
+            if kind in ("failover", CONTINUATION) or (target.quota is not None and kind != HEDGE):
                 await self._hold(target)
             result = await self._ask(target, attempt)
         except ProviderError as error:
@@ -277,6 +277,9 @@ class Story:
                 said.cut(chosen, error, self._usage or Usage())
                 reading.close()
                 self._book(attempt, chosen)
+                if self._holds is not None:
+                    await self._holds.leave(self._part)
+                self._weighed = continued(self._weighed, self._used, said.used.output)
                 try:
                     return await self._go_on()
                 except UpstreamFailed:
@@ -335,7 +338,7 @@ class Story:
         if self._grant is not None:
             await self._parts.admission.settle(self._grant, self._used)
         if self._holds is not None:
-            await self._holds.settle(self._used)
+            await self._holds.settle(self._part)
 
     def _book(self, attempt: Attempt, chosen: RouteTarget) -> None:
         """Close the call that gave the answer, or a part of it, and charge what it used."""
@@ -348,11 +351,12 @@ class Story:
         began = attempt.started if first is None else first
         parts.board.end(chosen, ended, usage.output, ended - began, whole=first is None)
         name = self._wish.operation.name
-        self._used = Costs(
-            requests=1,
-            tokens=before.tokens + usage.input + usage.output,
-            nano_dollars=before.nano_dollars + (attempt.cost or 0),
-        )
+        tokens, paid, now = usage.input + usage.output, attempt.cost or 0, parts.admission.now()
+        part = self._part = self._used = Costs(tokens=tokens, nano_dollars=paid, at=now)
+        if before is not NOTHING:
+            self._used = structs.replace(
+                part, tokens=before.tokens + tokens, nano_dollars=before.nano_dollars + paid
+            )
         parts.books.enter(
             Entry(
                 source=self._call.request_id,
@@ -366,7 +370,7 @@ class Story:
                 input_tokens=usage.input,
                 output_tokens=usage.output,
                 nano_dollars=attempt.cost,
-                created_at=parts.admission.now(),
+                created_at=now,
             )
         )
         if self._caller.soft:

@@ -5,6 +5,7 @@ it, the charge, the webhook that tells of the end. Files and reservations outsid
 the commit, and are found again by whoever comes next if the process dies in between.
 """
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -97,7 +98,13 @@ class Moves:
 
     async def settle(self, job: Job) -> None:
         """Settle what was reserved, and then let go of the job for good."""
-        await self._admission.settle(job.lease, job.held, video_ms=job.video_ms, nano_dollars=job.cost or 0)
+        await self._admission.settle(
+            job.lease,
+            job.held,
+            video_ms=job.video_ms,
+            nano_dollars=job.cost or 0,
+            at=job.completed_at or math.inf,
+        )
         names: list[str] = []
         async with self._database.write() as transaction:
             settled = replace(_moved(job, "settled", None), due_at=None)

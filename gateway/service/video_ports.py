@@ -1,5 +1,6 @@
 """What the video stories need from outside, and the figures they run by."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -29,8 +30,13 @@ class Admission(Protocol):
         `nano_dollars` is None when the price is not known, which a key with a dollar limit is refused.
         """
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        """Book what was used instead of what was reserved; a second call with this lease does nothing."""
+    async def settle(
+        self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
+    ) -> None:
+        """Book what was used instead of what was reserved; a second call with this lease does nothing.
+
+        `at` is the date of the charge in the ledger, in Unix seconds.
+        """
 
 
 class Observe:

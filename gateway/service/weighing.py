@@ -5,21 +5,25 @@ Shared by the story of a request and by its explanation, so that both ask the sa
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot
 from gateway.limits.template import Costs
 from gateway.routing import cost
 from gateway.routing.plan import Ask, Plan
 from gateway.service.access import allowed_route
+from gateway.service.continuation import INSTRUCTION
 from gateway.service.traits import traits_of
 from gateway.service.wish import Wish
+
+_INSTRUCTION_TOKENS = cost.token_estimate(len(INSTRUCTION))
 
 
 class Weighed(Struct, frozen=True, kw_only=True):
     """A request on its route. `costs` are the most it may cost, in nano-dollars, in the order of the targets.
 
     `output_tokens` is the most the answer may hold: the client's own cap, or the route's where it set none.
+    `spent` is what earlier parts of the answer used already; `costs` and the estimates are without it.
     """
 
     snapshot: Snapshot
@@ -29,6 +33,7 @@ class Weighed(Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     costs: Sequence[int | None]
+    spent: Costs = Costs(requests=0, concurrent=0)
 
 
 def weigh(snapshot: Snapshot, caller: Caller, wish: Wish) -> Weighed:
@@ -66,6 +71,27 @@ def ask_of(weighed: Weighed, request_id: str) -> Ask:
     )
 
 
+def continued(weighed: Weighed, spent: Costs, written: int) -> Weighed:
+    """What is left of a request whose answer broke: `spent` so far, for `written` tokens of output.
+
+    Whoever goes on is given those as input, with an instruction, and may write as many fewer.
+    """
+    route, cap = weighed.route, weighed.wish.output_tokens
+    left = None if cap is None else max(1, cap - written)
+    tokens = cost.token_estimate(weighed.wish.body_size) + written + _INSTRUCTION_TOKENS
+    caps = [target.default_cap if left is None else left for target in route.targets]
+    return structs.replace(
+        weighed,
+        input_tokens=tokens,
+        output_tokens=route.default_cap if left is None else left,
+        costs=[
+            cost.estimate(target.price, tokens, most)
+            for target, most in zip(route.targets, caps, strict=True)
+        ],
+        spent=spent,
+    )
+
+
 def reservation(weighed: Weighed, made: Plan, usual: int | None) -> Costs:
     """What to reserve for a request: its tokens, and what the first target of its plan may cost.
 
@@ -80,9 +106,10 @@ def reservation(weighed: Weighed, made: Plan, usual: int | None) -> Costs:
 
 
 def may_cost(weighed: Weighed, target: RouteTarget, usual: int | None) -> tuple[int, int]:
-    """Nano-dollars that a request may cost there at most, and that it will probably cost."""
-    worst = weighed.costs[weighed.route.targets.index(target)] or 0
+    """Nano-dollars that a request may cost there at most, and that it will probably cost, all parts together."""
+    spent = weighed.spent.nano_dollars
+    worst = spent + (weighed.costs[weighed.route.targets.index(target)] or 0)
     if not weighed.caller.soft or usual is None:
         return worst, worst
     probably = cost.estimate(target.price, weighed.input_tokens, usual)
-    return worst, worst if probably is None else min(worst, probably)
+    return worst, worst if probably is None else min(worst, spent + probably)

@@ -5,7 +5,7 @@ that lost its lease (paused, cut off, killed and revived) cannot overwrite what 
 function runs inside the caller's transaction and knows nothing of what the states mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -183,6 +183,12 @@ async def next_due(transaction: Transaction) -> float | None:
     soonest = await transaction.execute(select(func.min(free_at)).where(jobs.c.due_at.is_not(None)))
     free: float | None = soonest.scalar_one()
     return free
+
+
+async def held(transaction: Transaction, phases: Collection[str]) -> Sequence[tuple[str, Any]]:
+    """What jobs in these phases hold: `lease` and `held` of each."""
+    query = select(jobs.c.lease, jobs.c.held).where(jobs.c.due_at.is_not(None), jobs.c.phase.in_(phases))
+    return [(lease, what) for lease, what in await transaction.execute(query)]
 
 
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:

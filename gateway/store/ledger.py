@@ -1,5 +1,6 @@
 """What was used and what it cost: rows are added and never changed, at most one per source and kind."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -37,12 +38,21 @@ async def add(transaction: Transaction, entries: Sequence[Entry]) -> None:
         await insert_many(transaction, ledger, msgspec.json.encode(entries).decode())
 
 
-async def spent(transaction: Transaction, whose: Mapping[str, str], since: float) -> int:
-    """Nano-dollars spent since a Unix time; charges of unknown price count nothing.
+async def booked(transaction: Transaction, source: str) -> Mapping[str, int]:
+    """Nano-dollars of each kind that a request or job is booked with; empty when it is not."""
+    query = select(ledger.c.kind, ledger.c.nano_dollars).where(ledger.c.source == source)
+    return {kind: nano or 0 for kind, nano in await transaction.execute(query)}
+
+
+async def spent(
+    transaction: Transaction, whose: Mapping[str, str], since: float, before: float = math.inf
+) -> int:
+    """Nano-dollars spent since a Unix time and before another; charges of unknown price count nothing.
 
     `whose` says by which columns charges belong together: `{"caller": ...}`, `{"organisation": ...}`, ...
     """
     mine = [ledger.c[column] == value for column, value in whose.items()]
-    found = select(func.sum(ledger.c.nano_dollars)).where(*mine, ledger.c.created_at >= since)
+    when = (ledger.c.created_at >= since, ledger.c.created_at < before)
+    found = select(func.sum(ledger.c.nano_dollars)).where(*mine, *when)
     total = await transaction.execute(found)
     return int(total.scalar() or 0)

@@ -17,6 +17,7 @@ from tests.lab.test_unreadable import SCHEMA, TOOL
 from tests.lab.upstream import Act
 from tests.running import KEY
 from tests.system.process import metric, until_async
+from tests.system.test_limits import clear_of_midnight
 from tests.transport.faulty import close, send
 from tests.upstreams import cut, streamed
 
@@ -234,3 +235,38 @@ async def test_wherever_a_stream_is_cut_the_answer_is_whole(tmp_path: Path, then
                 assert heard.text == ANSWER, (case.name, size)
                 assert heard.done
         check(await history(lab), calls_per_request=2)
+
+
+DEAR = {"price": {"input": 0, "output": 4000}}
+"""A token costs $0.004; the first target's costs a quarter of that."""
+
+
+@pytest.mark.parametrize(("room", "goes_on"), [(1.0, True), (0.3, False)])
+async def test_going_on_at_a_dearer_target_reserves_the_difference_or_is_left(
+    tmp_path: Path, room: float, *, goes_on: bool
+) -> None:
+    await clear_of_midnight()
+    cheap = {"price": {"input": 0, "output": 1000}}
+    key = {"limits": [{"dollars": room, "per": "day"}]}
+    async with laboratory(tmp_path, **STREAMS, pairs=ONE, primary=cheap, fallback=DEAR, key=key) as lab:
+        lab.primaries_play(CUT)
+        case, heard = await only(lab, max_tokens=100)
+        assert heard.done is goes_on
+        assert len(case.fallback.served) == int(goes_on)
+        booked = sum(row.nano_dollars or 0 for row in (await history(lab)).rows)
+        assert booked == (180_000_000 if goes_on else 20_000_000)
+        _, next_one = await only(lab, max_tokens=10)
+        left = int(next_one.headers["ratelimit"].split('"dollars-day";r=')[1].split(";")[0])
+        assert left == round(room * 1e6) - booked // 1000 - 10_000, "all else that was held is free again"
+
+
+async def test_the_quota_of_each_target_is_charged_with_its_own_part(tmp_path: Path) -> None:
+    quota = {"limits": [{"tokens": 5000, "per": "day"}, {"requests": 2, "per": "day"}, {"concurrent": 1}]}
+    async with laboratory(tmp_path, **STREAMS, pairs=ONE, primary=quota, fallback=quota) as lab:
+        for attempt in range(2):
+            lab.primaries_play(CUT)
+            case, heard = await only(lab, max_tokens=1000)
+            assert heard.text == ANSWER, attempt
+        assert len(case.primary.served) == len(case.fallback.served) == 2
+        case, heard = await only(lab, max_tokens=1000)
+        assert heard.status == 429

@@ -1,7 +1,8 @@
 """The same histories against the limiter in process and against the Lua on a real Redis, one clock for both.
 
 Every verdict must be equal, and both must keep the promises: no trailing window holds more than its limit, a
-refusal uses nothing, a lease is granted once and settled once, and who waits as told is let in.
+refusal uses nothing, a lease is granted once and settled once, who waits as told is let in, and a budget counts
+every charge that the ledger was not asked for.
 """
 
 import asyncio
@@ -51,6 +52,8 @@ WAITS = st.one_of(
     st.just(61_000),  # past the end of every lease of a request
     st.just(91_000),  # and of a job
 )
+AGO = st.one_of(st.just(0.0), st.just(-math.inf), st.floats(-1.0, 100.0))
+"""How long ago, in seconds, a charge was made: now, at no time that would matter, or at some time."""
 Asked = tuple[tuple[int, int], ...]
 
 
@@ -59,7 +62,8 @@ class World:
 
     def __init__(self, runner: asyncio.Runner, url: str) -> None:
         self.now = 10**9
-        clock = Clock(monotonic=lambda: (self.now + 0.4) / 1000)  # no float may round a millisecond down
+        # no float may round a millisecond down
+        clock = Clock(now=lambda: self.now / 1000, monotonic=lambda: (self.now + 0.4) / 1000)
         self.memory = MemoryLimiter(clock)
         self.redis = RedisLimiter(url, MemoryLimiter(), lambda: "closed", server_clock=lambda: self.now)
         self.run = runner.run
@@ -76,9 +80,11 @@ class World:
         assert mine == theirs
         return mine
 
-    def settle(self, lease: str, dimensions: list[Dimension], actuals: list[int]) -> None:
+    def settle(
+        self, lease: str, dimensions: list[Dimension], actuals: list[int], at: float = math.inf
+    ) -> None:
         for limiter in self.limiters():
-            self.run(limiter.settle(lease, dimensions, actuals))
+            self.run(limiter.settle(lease, dimensions, actuals, at))
 
     def renew(self, lease: str, dimensions: list[Dimension]) -> None:
         for limiter in self.limiters():
@@ -89,7 +95,8 @@ class World:
 
 
 class Booked:
-    """A lease as the model sees it: when it was booked, and how much in each dimension."""
+    """A lease as the model sees it: when it was booked, and how much in each dimension. Without a verdict it was
+    granted elsewhere."""
 
     def __init__(self, lease: str, dimensions: list[Dimension], verdict: Verdict | None, now: int) -> None:
         self.lease = lease
@@ -114,6 +121,7 @@ class Histories(RuleBasedStateMachine):
         self.tenant = next(NUMBERS)
         self.booked: list[Booked] = []
         self.seeded: dict[str, int] = {}
+        self.counts_from: dict[str, float] = {}
 
     def dimensions(self, asked: Asked) -> list[Dimension]:
         return [
@@ -152,6 +160,7 @@ class Histories(RuleBasedStateMachine):
         if verdict.seed is not None:
             assert dimensions[verdict.seed].kind == BUDGET
             assert dimensions[verdict.seed].name not in self.seeded
+            assert verdict.before == self.begun(dimensions[verdict.seed])
         if not verdict.allowed:
             assert self.left() == before, "a refusal used something"
             never = verdict.denied is not None and verdict.retry_after is None
@@ -173,7 +182,8 @@ class Histories(RuleBasedStateMachine):
     @rule(granted=grants)
     def ask_again(self, granted: Booked) -> None:
         before = self.left()
-        assert self.world.acquire(granted.lease, granted.dimensions) == granted.verdict
+        again = self.world.acquire(granted.lease, granted.dimensions)
+        assert again == (granted.verdict or Verdict(allowed=True, backend=""))
         assert self.left() == before, "the same lease was granted twice"
 
     @rule(granted=grants)
@@ -182,14 +192,28 @@ class Histories(RuleBasedStateMachine):
         self.open_slots(granted)
         self.left()
 
-    @rule(target=settled, granted=consumes(grants), share=st.floats(0, 1.3))
-    def settle(self, granted: Booked, share: float) -> Booked:
+    @rule(target=grants, asked=ASKED)
+    def renew_what_was_granted_elsewhere(self, asked: Asked) -> Booked:
+        dimensions, lease = self.dimensions(asked), f"elsewhere-{next(NUMBERS)}"
+        self.world.renew(lease, dimensions)
+        for dimension in dimensions:
+            if dimension.cost:
+                self.begun(dimension)
+        granted = self.book_now(lease, dimensions, [dimension.cost for dimension in dimensions])
+        self.open_slots(granted)
+        self.left()
+        return granted
+
+    @rule(target=settled, granted=consumes(grants), share=st.floats(0, 1.3), ago=AGO)
+    def settle(self, granted: Booked, share: float, ago: float) -> Booked:
         actuals = [int(dimension.cost * share) for dimension in granted.dimensions]
-        self.world.settle(granted.lease, granted.dimensions, actuals)
+        at = self.world.now / 1000 - ago
+        self.world.settle(granted.lease, granted.dimensions, actuals, at)
         excess = self.book_now(granted.lease, granted.dimensions, [])
         for dimension, actual in zip(granted.dimensions, actuals, strict=True):
-            granted.amounts[dimension.name] = min(actual, dimension.cost)
-            excess.amounts[dimension.name] = max(0, actual - dimension.cost)
+            counted = 0 if granted.verdict is None and self.ledger_has(dimension, at) else actual
+            granted.amounts[dimension.name] = min(counted, dimension.cost)
+            excess.amounts[dimension.name] = max(0, counted - dimension.cost)
         granted.slots_until, granted.settled = {}, self.world.now
         self.left()
         return granted
@@ -203,14 +227,15 @@ class Histories(RuleBasedStateMachine):
             self.world.renew(granted.lease, granted.dimensions)
             assert self.left() == before, "a lease was settled twice"
 
-    @rule(asked=ASKED)
-    def settle_a_lease_nobody_knows(self, asked: Asked) -> None:
+    @rule(asked=ASKED, ago=AGO)
+    def settle_a_lease_nobody_knows(self, asked: Asked, ago: float) -> None:
         dimensions, lease = self.dimensions(asked), f"unknown-{next(NUMBERS)}"
-        self.world.settle(lease, dimensions, [dimension.cost for dimension in dimensions])
+        at = self.world.now / 1000 - ago
+        self.world.settle(lease, dimensions, [dimension.cost for dimension in dimensions], at)
         booked = self.book_now(lease, dimensions, [dimension.cost for dimension in dimensions])
-        for index in BUDGETS:
-            if SPECS[index].name not in self.seeded:
-                booked.amounts.pop(SPECS[index].name, None)
+        for dimension in dimensions:
+            if self.ledger_has(dimension, at):
+                booked.amounts.pop(dimension.name)
         self.left()
 
     @rule(index=st.sampled_from(BUDGETS), spent=st.integers(0, 2**50))
@@ -225,6 +250,15 @@ class Histories(RuleBasedStateMachine):
     def wait(self, milliseconds: int) -> None:
         self.world.now += milliseconds
         self.left()
+
+    def begun(self, dimension: Dimension) -> float:
+        """From when on a budget counts, in seconds: from now, unless it was heard of before."""
+        first = 0.0 if dimension.name in self.seeded else self.world.now / 1000
+        return self.counts_from.setdefault(dimension.name, first)
+
+    def ledger_has(self, dimension: Dimension, at: float) -> bool:
+        """Whether a charge of that date is in what a budget is seeded with."""
+        return dimension.kind == BUDGET and at < self.begun(dimension)
 
     def open_slots(self, granted: Booked) -> None:
         for dimension in granted.dimensions:

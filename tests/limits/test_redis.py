@@ -12,7 +12,7 @@ import redis
 import uvloop
 from msgspec import structs
 
-from gateway.limits.connection import TIMEOUT, parse
+from gateway.limits.connection import TIMEOUT, Script, parse
 from gateway.limits.rules import Dimension, Limiter
 from tests.faults import TcpProxy
 from tests.limits.asked import budget, fresh, limiter, slots, until, window
@@ -77,6 +77,33 @@ def test_how_long_a_call_may_take_is_said_in_the_address() -> None:
 def test_a_time_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=f"socket_timeout .* it is '{word}'"):
         parse(f"redis://localhost/0?socket_timeout={word}")
+
+
+async def test_two_versions_of_the_scripts_run_side_by_side_on_one_count(redis_server: RedisServer) -> None:  # noqa: F811
+    tenant = fresh()
+    asked = [window(tenant, 10), slots(tenant, 10), budget(tenant, 100, 10)]
+    async with limiter(redis_server.url) as one, limiter(redis_server.url) as other:
+        for name in ("_acquire", "_settle", "_renew", "_seed"):
+            known = getattr(other, name)
+            setattr(
+                other, name, Script(f"{known.source}\n-- the next version says the same in other words\n")
+            )
+            assert getattr(other, name).sha != known.sha
+        assert (await one.acquire("first", asked)).seed == 2
+        await other.seed(asked[2], 0)
+        versions = (one, other) * 8
+        leases = [f"{tenant}-{number}" for number in range(len(versions))]
+        verdicts = [
+            await version.acquire(lease, asked) for version, lease in zip(versions, leases, strict=True)
+        ]
+        assert [verdict.allowed for verdict in verdicts] == [True] * 10 + [False] * 6
+        with redis.Redis.from_url(redis_server.url) as admin:
+            assert admin.script_exists(one._acquire.sha, other._acquire.sha) == [True, True]
+        for version, lease in zip(reversed(versions), leases[:10], strict=False):
+            assert await version.renew(lease, asked)
+            await version.settle(lease, asked, [1, 1, 4])
+        await until_left(one, asked, [0, 10, 60])
+        assert await left(other, *asked) == [0, 10, 60]
 
 
 async def test_all_requests_of_a_process_share_one_connection(redis_server: RedisServer) -> None:  # noqa: F811

@@ -53,5 +53,5 @@ async def test_a_host_with_a_wrong_clock_changes_nothing(redis_server: RedisServ
     assert len(keys) == 2, "one window, one day"
 
 
-async def nothing_spent(_whose: object, _since: float) -> int:
+async def nothing_spent(_budget: object, _whose: object, _before: float) -> int:
     return 0

@@ -1,7 +1,7 @@
 """Looking at what is left of a key's limits takes nothing of it, in this process and in Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -33,7 +33,7 @@ async def counted_in(where: str, server: RedisServer) -> AsyncIterator[Limiter]:
             yield asker
 
 
-async def _nothing_spent(_whose: Mapping[str, str], _since: float) -> int:
+async def _nothing_spent(_budget: object, _whose: object, _before: float) -> int:
     return 300
 
 

@@ -1,6 +1,7 @@
 """Puts the video stories together on a database, with the real transport and providers of the test's own."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -93,8 +94,10 @@ class Door:
         self.held[lease] = video_ms
         return {"caller": caller.id, "model": model, "video_ms": video_ms, "nano_dollars": nano_dollars}
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        assert held["video_ms"] >= 0
+    async def settle(
+        self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
+    ) -> None:
+        assert held["video_ms"] >= 0 < at
         if self.held.pop(lease, None) is not None:
             self.settled[lease] = (video_ms, nano_dollars)
 

@@ -1,13 +1,17 @@
 """Redis forgets everything, a gateway is killed: nobody's budget begins anew, and what was held is listed."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx2
 import redis
+import yaml
 
+from gateway.config.snapshot import NANO
 from tests import servers
-from tests.running import routing, running, upstream
+from tests.running import Running, routing, running, upstream
 from tests.servers import RedisServer, redis_server  # noqa: F401 - a fixture
 from tests.system.process import AUTHORIZED, HELLO, Serving, command, until_async
 from tests.system.test_limits import OUTPUT, ask, clear_of_midnight, dollar_answer, limited
@@ -37,6 +41,72 @@ async def test_a_redis_that_forgets_everything_resets_nobodys_budget(tmp_path: P
                 assert (await slow).status == 200
                 assert (await ask(gateway)).status == 429
                 assert len(up.requests) == 6, "six dollars, one each"
+
+
+def shared_budget(up: Faulty, dollars: int) -> str:
+    """A routing file with a day's budget: an answer of `demo` costs a dollar, a second of `film` one too."""
+    nobody = {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:9/v1"}
+    film = {"provider": "away", "model": "film", "price": {"per_second": 1}}
+    parts = yaml.safe_load(limited(up, {"dollars": dollars, "per": "day"}))
+    parts["providers"]["away"] = nobody
+    parts["models"]["film"] = {"kind": "video", "targets": [film]}
+    return yaml.safe_dump(parts)
+
+
+def budget_of(admin: redis.Redis) -> dict[str, int]:
+    """The counter of the only budget there is."""
+    (key,) = admin.keys("gw:*:b:*")
+    return {name.decode(): int(value) for name, value in admin.hgetall(key).items()}
+
+
+async def order(gateway: Running) -> None:
+    """A film of two seconds, which nobody will make."""
+    async with httpx2.AsyncClient(timeout=20) as http:
+        body = {"model": "film", "prompt": "a dog", "seconds": "2", "size": "64x64"}
+        video = await http.post(f"{gateway.url}/v1/videos", json=body, headers=AUTHORIZED)
+        assert video.status_code == 200, video.text
+
+
+async def test_a_restart_keeps_the_money_of_videos_that_are_not_finished(tmp_path: Path):
+    await clear_of_midnight()
+    async with Faulty() as up:
+        up.always(send(dollar_answer()))
+        async with running(shared_budget(up, 4), tmp_path) as gateway:
+            await order(gateway)
+            assert (await ask(gateway)).status == 200
+        async with running(shared_budget(up, 4), tmp_path) as gateway:
+            assert [(await ask(gateway)).status for _ in range(2)] == [200, 429]
+
+
+async def test_what_other_gateways_hold_and_have_not_written_down_outlives_a_redis_that_forgets(
+    tmp_path: Path,
+):
+    await clear_of_midnight()
+    go_on = asyncio.Event()
+    with servers.running(RedisServer) as server, redis.Redis.from_url(server.url) as admin:
+        shared = {**at(server), "FAIRLEAD_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/shared.db"}
+        async with Faulty() as up, AsyncExitStack() as stack:
+            here, there = [
+                await stack.enter_async_context(running(shared_budget(up, 8), folder, shared))
+                for folder in (Path(mkdtemp(dir=tmp_path)), Path(mkdtemp(dir=tmp_path)))
+            ]
+            await order(there)
+            up.next(wait(go_on), send(dollar_answer()))
+            slow = asyncio.create_task(ask(there))
+            await until_async(lambda: len(up.requests) == 1)
+            up.always(send(dollar_answer()))
+            assert [(await ask(there)).status for _ in range(2)] == [200] * 2
+            admin.flushall()  # two dollars are spent and not in SQL yet, one is held there and two by a video
+            replies = await asyncio.gather(*(ask(here) for _ in range(9)))
+            assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 6
+            go_on.set()
+            assert (await slow).status == 200
+            admin.flushall()
+            assert {(await ask(one)).status for one in (here, there)} == {429}
+            assert len(up.requests) == 6, "eight dollars, less two for the video"
+            await until_async(
+                lambda: budget_of(admin) | {"from": 0} == {"from": 0, "spent": 6 * NANO, "held": 2 * NANO}
+            )
 
 
 async def test_what_a_killed_gateway_held_is_listed_until_it_is_settled(
