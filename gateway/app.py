@@ -37,6 +37,7 @@ from gateway.service.admission import Admission, JobAdmission
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
+from gateway.service.fleet import Fleet
 from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
 from gateway.service.outputs import Outputs
@@ -63,7 +64,7 @@ from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
 
 log = logging.getLogger("fairlead.app")
 
@@ -99,6 +100,7 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
+        self._fleet = Fleet(self._upstream, lambda: self.live.current, VIDEO_WORKER, SYSTEM)
         self._runner, self._videos = self._video_story(MediaStore(settings.data_dir / "media"))
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
@@ -129,7 +131,7 @@ class Gateway:
         parts = VideoParts(
             database=self._database,
             media=media,
-            snapshot=lambda: self.live.current,
+            snapshot=self._fleet.snapshot,
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
@@ -158,7 +160,7 @@ class Gateway:
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),
-                *video_models.routes(lambda: self.live.current, self._caller),
+                *video_models.routes(self._fleet.snapshot, self._caller),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
                 *explain.routes(self._explaining(), self._caller),
@@ -186,11 +188,11 @@ class Gateway:
     def _model_routes(self) -> Sequence[HTTPRouteHandler]:
         @get("/v1/models", summary="List the models this key may use")
         async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
-            return model_list(self.live.current, self._caller(request))
+            return model_list(self._fleet.snapshot(), self._caller(request))
 
         @get("/v1/models/{model:path}", summary="Retrieve one model")
         async def retrieve_model(request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
-            return one_model(self.live.current, self._caller(request), model.removeprefix("/"))
+            return one_model(self._fleet.snapshot(), self._caller(request), model.removeprefix("/"))
 
         return (list_models, retrieve_model)
 
@@ -206,6 +208,7 @@ class Gateway:
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
+                ("look at workers", self._fleet.keep()),
                 ("run video jobs", self._runner.run()),
                 *self._hearsay(),
             )

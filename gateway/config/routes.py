@@ -113,8 +113,11 @@ class Routes:
             return None
         video = VideoLimits()
         rules: Json = {}
+        said: Json = {}
         if whole.kind == "video":
-            video = _written(self._catalogue.video_limits(row.dialect, written.model), written)
+            known = self._catalogue.video_limits(row.dialect, written.model)
+            said = _written(known, written)
+            video = replace(known, **said)
             if row.dialect in _NAMELESS and "input" not in video.wire:
                 report(
                     ("input_names",), f"says nothing of what {written.model} calls its input: write it down"
@@ -140,6 +143,7 @@ class Routes:
             default_cap=min(rules.get("max_output") or defaults.output_cap, defaults.output_cap),
             quota=quota(identity, written.limits, partial(_under, report, "limits")),
             terms=terms,
+            written=said,
         )
 
     def _provider(self, kind: str, written: model.Target, report: Report) -> ProviderRow | None:
@@ -209,15 +213,15 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
     return not wrong
 
 
-def _written(limits: VideoLimits, written: model.Target) -> VideoLimits:
-    """What is known of a video model, overridden by what the file says of it."""
+def _written(limits: VideoLimits, written: model.Target) -> Json:
+    """What the file says of a video model itself, as fields of its limits."""
     values = {name: value for name in _VIDEO_FIELDS if (value := getattr(written, name)) is not None}
     names = values.pop("input_names", None)
     if names is not None:
         native = [name for name in ("seed", "negative_prompt") if name in names]
         sound = "switch" if "audio" in names else "never"
         values |= {"wire": {**limits.wire, "input": names}, "fields": native, "audio": sound}
-    return replace(limits, **values)
+    return values
 
 
 def _layered(shape: type[T], *layers: BaseModel | None) -> T:

@@ -84,7 +84,9 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     `prefill`: given the beginning of its answer as the last message, the model goes on from there.
     `terms` is None for a target that takes any request.
     `default_cap` is the output of a request that names no cap. `quota` is who the target's own limits are
-    counted for, None when it has none.
+    counted for, None when it has none. `written` is what the file says of a video model itself, which counts more
+    than what is known of it. `pace` is how long a worker takes: seconds per megapixel and second of video, None
+    when not known.
     """
 
     id: str
@@ -99,6 +101,8 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     terms: Terms | None = None
     default_cap: int = 4096
     quota: "Caller | None" = None
+    written: Json = {}
+    pace: float | None = None
 
 
 class Route(Struct, frozen=True, kw_only=True):

@@ -187,8 +187,16 @@ def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
         return True
     if limits.sizes is not None and wanted.size not in limits.sizes:
         return False
+    if limits.edges is not None and not _between(wanted.size, limits.edges):
+        return False
     offered = ratios(limits, wanted.inputs)
     return offered is None or shape(wanted.size, offered) is not None
+
+
+def _between(size: str, edges: tuple[int, int, int]) -> bool:
+    least, longest_short, longest = edges
+    short, long = sorted(map(int, size.split("x")))
+    return least <= short <= longest_short and long <= longest
 
 
 def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
@@ -278,7 +286,15 @@ def _allowed_seconds(limits: Iterable[VideoLimits]) -> str:
 
 
 def _allowed_sizes(limits: Iterable[VideoLimits]) -> str:
-    return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or ("any size",)))
+    return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or (_range(each),)))
+
+
+def _range(limits: VideoLimits) -> str:
+    """The sizes of a model that has no list of them."""
+    if limits.edges is None:
+        return "any size"
+    least, short, long = limits.edges
+    return f"{least}x{least} to {long}x{short} or {short}x{long}"
 
 
 def _allowed_inputs(limits: Sequence[VideoLimits]) -> str:

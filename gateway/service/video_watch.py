@@ -30,7 +30,7 @@ MAX_STILL = 8 * 1024**2
 _NO_PROVIDER_PAUSE = 2.0
 _FEW_FRAMES = 0.2
 """Seconds by which a video may be longer than what was asked for and billed, as 5.04 for 5."""
-_STILLS: Mapping[str, Sequence[str]] = {"openai": ("thumbnail", "spritesheet")}
+_STILLS: Mapping[str, Sequence[str]] = dict.fromkeys(("openai", "worker"), ("thumbnail", "spritesheet"))
 """The variants of a dialect's content beside the video itself (VIDEO_WIRE 1.5); most have none."""
 
 
