@@ -48,6 +48,7 @@ from gateway.service.story import Parts
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_queue import VideoQueue
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import keys as key_rows
@@ -147,6 +148,7 @@ class Gateway:
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=media,
+            queue=VideoQueue(parts, self._fleet, random),
             dice=random,
         )
         runner = Runner(parts, tools)
@@ -208,7 +210,6 @@ class Gateway:
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
-                ("look at workers", self._fleet.keep()),
                 ("run video jobs", self._runner.run()),
                 *self._hearsay(),
             )

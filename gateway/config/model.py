@@ -135,10 +135,13 @@ class Price(Part):
     )
     per_second: Dollars | None = Field(default=None, description="USD per second of finished video.")
     per_gpu_hour: Dollars | None = Field(
-        default=None, description="USD per hour of the GPU that renders the video."
+        default=None,
+        description="USD per hour of the GPU that renders the video; at a worker by the time it really works.",
     )
     rendering_seconds: Annotated[float, Field(gt=0, le=10**6)] | None = Field(
-        default=None, description="GPU seconds that one second of video takes; needed with per_gpu_hour."
+        default=None,
+        description="GPU seconds that one second of video takes; needed with per_gpu_hour, at a worker only until "
+        "it has made its first.",
     )
 
     @model_validator(mode="after")
@@ -148,11 +151,15 @@ class Price(Part):
         video = given & {"per_second", "per_gpu_hour", "rendering_seconds"}
         if tokens and not video and self.input is not None:
             return self
-        if not tokens and video in ({"per_second"}, {"per_gpu_hour", "rendering_seconds"}):
+        if not tokens and video in (
+            {"per_second"},
+            {"per_gpu_hour", "rendering_seconds"},
+            {"per_gpu_hour"},
+        ):
             return self
         raise ValueError(
             "must be {input, output, cached} for tokens, {per_second} for video, "
-            "or {per_gpu_hour, rendering_seconds} for video on an own GPU"
+            "or {per_gpu_hour, rendering_seconds} for video on an own GPU (per_gpu_hour alone for a worker)"
         )
 
 
@@ -264,6 +271,11 @@ class Model(Part):
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
+    latency_budget: Duration | None = Field(
+        default=None,
+        description="Video: how long after it was asked for a video should be done; where a worker's ETA is later, "
+        "the next target that is no worker is asked.",
+    )
     on_cut: Literal["error", "continue"] = Field(
         default="error",
         description="Chat: a stream that breaks after its first content ends with an error, or the next "

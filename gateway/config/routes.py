@@ -1,6 +1,6 @@
 """Where each model is served: routes the file lists, and those made on demand for `provider/model`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -25,6 +25,7 @@ from gateway.config.snapshot import (
 from gateway.config.vendors import SCRIPTED, SPOKEN
 from providers.quirks import rules_for
 from providers.types import Json, VideoLimits
+from providers.video import VIDEO_WORKER
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Routes:
         fits = written.on_cut == "error" or written.kind == "chat"
         if not fits:
             report(("on_cut",), f"is for models of kind chat; this one is {written.kind}")
-        if len(whole) < len(made) or not fits:
+        if len(whole) < len(made) or not fits or not _has_use(written, whole, report):
             return None
         worth = USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second
         route = Route(
@@ -88,6 +89,7 @@ class Routes:
             hedge=written.hedge,
             shadows=[target for target in whole if _is_shadow(target)],
             default_cap=max(target.default_cap for target in whole),
+            latency_budget=written.latency_budget,
         )
         return replace(route, steered=steering.is_steered(route))
 
@@ -109,7 +111,7 @@ class Routes:
         self, whole: model.Model, written: model.Target, terms: Terms | None, report: Report
     ) -> RouteTarget | None:
         row = self._provider(whole.kind, written, report)
-        if not _suits(whole.kind, written, report) or row is None:
+        if not _suits(whole.kind, written, report) or row is None or not _is_whole(row, written, report):
             return None
         video = VideoLimits()
         rules: Json = {}
@@ -173,7 +175,7 @@ class Routes:
 
     def _listing(self, row: ProviderRow, written: model.Target) -> Listing:
         if written.price is not None:
-            return Listing(price=of_file(written.price))
+            return Listing(price=of_file(written.price, worker=row.dialect in VIDEO_WORKER))
         if row.dialect == SCRIPTED:
             return Listing()
         return self._prices.find(row.vendor, row.base_url, written.model)
@@ -204,13 +206,35 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
         return False
     price = written.price
     if price is not None and video != (price.input is None):
-        wanted = "per_second (or per_gpu_hour and rendering_seconds)" if video else "input, output and cached"
+        wanted = "per_second (or per_gpu_hour)" if video else "input, output and cached"
         report(("price",), f"a model of kind {kind} is priced by {wanted}")
         return False
     if price is not None and kind == "chat" and price.output is None:
         report(("price",), "needs `output`; write 0 if it is free")
         return False
     return not wrong
+
+
+def _is_whole(row: ProviderRow, written: model.Target, report: Report) -> bool:
+    """Whether a GPU's price says how much of its time a video takes, where the provider does not tell."""
+    price = written.price
+    if price is None or price.per_gpu_hour is None or price.rendering_seconds is not None:
+        return True
+    if row.dialect in VIDEO_WORKER:
+        return True
+    why = f"needs `rendering_seconds`: only a worker (dialect worker) tells how long it works, {row.id} does not"
+    report(("price",), why)
+    return False
+
+
+def _has_use(written: model.Model, targets: Sequence[RouteTarget], report: Report) -> bool:
+    """Whether something follows from the latency budget, if there is one."""
+    kinds = {target.target.dialect in VIDEO_WORKER for target in targets}
+    if written.latency_budget is None or kinds == {True, False}:
+        return True
+    why = "needs a worker (a provider of dialect worker) among the targets, and one that is none to go to"
+    report(("latency_budget",), why)
+    return False
 
 
 def _written(limits: VideoLimits, written: model.Target) -> Json:

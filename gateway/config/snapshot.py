@@ -46,7 +46,8 @@ class Price(Struct, frozen=True, kw_only=True):
     """What a target costs. Tokens: nano-dollars per million. Video: nano-dollars per second of video.
 
     `tiers` are prices per second by tier, `silent` those of a video without sound; where there are any,
-    `per_second` is None and a tier that is not among them has no known price.
+    `per_second` is None and a tier that is not among them has no known price. `gpu_second` is what a second of a
+    worker's work costs, and `per_second` then only what counts until it is known how long it takes.
     A field that is None is not known, which never means free. A price for cached input, or for input that is
     written to a cache, falls back to the input price when it is not known.
     """
@@ -56,6 +57,7 @@ class Price(Struct, frozen=True, kw_only=True):
     cached: int | None = None
     cache_write: int | None = None
     per_second: int | None = None
+    gpu_second: int | None = None
     tiers: Mapping[str, int] = {}
     silent: Mapping[str, int] = {}
 
@@ -113,7 +115,8 @@ class Route(Struct, frozen=True, kw_only=True):
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
     of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
     late.
-    `default_cap` is the largest of its targets'.
+    `default_cap` is the largest of its targets'. `latency_budget` is how many seconds after its acceptance a video
+    should be done; None where that does not matter.
     """
 
     model: str
@@ -129,6 +132,7 @@ class Route(Struct, frozen=True, kw_only=True):
     steered: bool = False
     hedge: bool = False
     default_cap: int = 4096
+    latency_budget: float | None = None
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

@@ -97,15 +97,30 @@ def cost(price: int | None, seconds: float) -> int | None:
 def rate(target: RouteTarget, wanted: Wanted) -> int | None:
     """Nano-dollars per second of the wanted video; None when not known.
 
-    Where sound has a price of its own, a video of which nothing was said has sound.
+    Where sound has a price of its own, a video of which nothing was said has sound. At a worker that is paid by
+    its time it is what its last videos cost.
     """
     price = target.price
+    if price is not None and price.gpu_second is not None and target.pace is not None:
+        return math.ceil(price.gpu_second * target.pace * _megapixels(wanted.size))
     if price is None or not price.tiers:
         return None if price is None else price.per_second
     found = shape(wanted.size, ratios(target.target.video, wanted.inputs) or {})
     at = found.tier if found else tier(wanted.size)
     with_sound = price.tiers.get(at)
     return with_sound if wanted.audio is not False else price.silent.get(at, with_sound)
+
+
+def run(target: RouteTarget, wanted: Wanted) -> float | None:
+    """Seconds of work that a worker needs for it, by its last videos; None when not known."""
+    if target.pace is None:
+        return None
+    return target.pace * _megapixels(wanted.size) * wanted.seconds
+
+
+def _megapixels(size: str) -> float:
+    width, height = map(int, size.split("x"))
+    return width * height / 1e6
 
 
 def dearest(targets: Iterable[RouteTarget], wanted: Wanted) -> int | None:

@@ -62,6 +62,7 @@ class Runner:
         }
         self._parts = parts
         self._courier = Courier(parts, tools.dice)
+        self._queue = tools.queue
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
         self._over = asyncio.Event()
@@ -76,7 +77,8 @@ class Runner:
         """Work until `stop`; a database that is away is waited for."""
         self._over.clear()
         sending = asyncio.create_task(self._courier.run())
-        beside = [sending, *map(asyncio.create_task, (self._keep_leases(), self._keep_tidy()))]
+        rounds = (self._keep_leases(), self._keep_tidy(), self._keep_line())
+        beside = [sending, *map(asyncio.create_task, rounds)]
         try:
             while not self._stopping:
                 if not await went_well(self._look):
@@ -87,7 +89,7 @@ class Runner:
             self._stopping = True
             for task in (*beside, *self._tasks()):
                 task.cancel()
-            await asyncio.gather(*beside, *self._tasks(), return_exceptions=True)
+            await asyncio.gather(*beside, *self._tasks(), self._queue.fleet.stop(), return_exceptions=True)
             self._over.set()
 
     async def stop(self, grace: float = 30.0) -> None:
@@ -184,6 +186,15 @@ class Runner:
         running = self._running.get(job)
         if running is not None and running[0] == fence:
             running[1].cancel()
+
+    async def _keep_line(self) -> None:
+        while True:
+            await went_well(self._advance)
+            await self._queue.rest()
+
+    async def _advance(self) -> None:
+        if await self._queue.advance():
+            self.wake()
 
     async def _keep_tidy(self) -> None:
         while True:

@@ -83,7 +83,10 @@ jobs = Table(
     Column("due_at", Double),  # when the runner must look again; NULL when never
     Column("leased_until", Double, nullable=False),
     Column("fence", Integer, nullable=False),
+    Column("waiting_since", Double),  # waits for a slot at a worker; NULL when it does not
+    Column("eta_at", Double),  # when it will probably be done
     Index("jobs_due", "due_at"),
+    Index("jobs_waiting", "waiting_since"),
     Index("jobs_of_caller", "caller", "id"),
     Index("jobs_alike", "caller", "fingerprint"),
 )
@@ -102,6 +105,7 @@ attempts = Table(
     Column("operation", JsonText),
     Column("error_code", Text),
     Column("price", BigInteger),
+    Column("gpu_price", BigInteger),
     Column("cost", BigInteger),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
