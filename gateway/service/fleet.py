@@ -56,6 +56,7 @@ class Fleet:
         self._clock = clock
         self._sights: dict[str, Sight] = {}
         self._looking: dict[str, asyncio.Task[bool]] = {}
+        self._back: set[str] = set()
         self._made: tuple[Snapshot, Snapshot] | None = None
 
     def snapshot(self) -> Snapshot:
@@ -149,12 +150,19 @@ class Fleet:
             status = dialect.worker_status(await ask(self._upstream, request, _CLOCKS))
         except ProviderError:
             return False
+        if sight.heard is None or self.is_away(row.base_url):
+            self._back.add(row.base_url)
         if not status.models and sight.status is not None:
             status = replace(status, models=sight.status.models)  # its engine is being started again
         if sight.status is None or sight.status.models != status.models:
             self._made = None
         sight.status, sight.heard = status, self._clock.monotonic()
         return True
+
+    def returned(self) -> set[str]:
+        """The workers that answer again, or for the first time, since this was asked last."""
+        back, self._back = self._back, set()
+        return back
 
     async def stop(self) -> None:
         """Wait for nobody any more."""

@@ -27,6 +27,7 @@ from contextlib import suppress
 
 from gateway.errors import Unavailable
 from gateway.service import job_states
+from gateway.service.attempts import WORKER_AWAY
 from gateway.service.courier import Courier
 from gateway.service.rounds import went_well
 from gateway.service.video_moves import Moves, SupersededError
@@ -41,6 +42,8 @@ log = logging.getLogger("fairlead.runner")
 
 IDLE = 2.0
 """Longest sleep, in seconds, before the database is asked again."""
+LEFT_BEHIND = 86_400.0
+"""For how long, in seconds, a worker that went away may have kept what was made elsewhere meanwhile."""
 _BREATH = 0.02
 
 Step = Callable[[Job], Awaitable[None]]
@@ -52,6 +55,7 @@ class Runner:
     def __init__(self, parts: VideoParts, tools: Tools) -> None:
         moves = Moves(parts)
         submitting, watching = Submitting(tools, moves), Watching(tools, moves)
+        self._watching = watching
         self._steps: Mapping[str, Step] = {
             job_states.ACCEPTED: submitting.accepted,
             job_states.SUBMITTING: submitting.submitting,
@@ -195,6 +199,12 @@ class Runner:
     async def _advance(self) -> None:
         if await self._queue.advance():
             self.wake()
+        for url in self._queue.fleet.returned():
+            since = self._parts.clock.now() - LEFT_BEHIND
+            async with self._parts.database.read() as transaction:
+                left = await jobs.left_at(transaction, url, WORKER_AWAY, since)
+            for attempt in left:
+                await self._watching.call_off(attempt)
 
     async def _keep_tidy(self) -> None:
         while True:

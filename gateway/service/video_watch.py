@@ -98,6 +98,13 @@ class Watching:
         await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
         return None
 
+    async def call_off(self, attempt: Attempt) -> None:
+        """Tell a worker that is back that this was made elsewhere meanwhile."""
+        place = rules.locate(self._tools.snapshot(), "", attempt)
+        adapter = self._tools.adapters.get(attempt.dialect)
+        if place is not None and adapter is not None and attempt.operation is not None:
+            await self._cancel(_Hold(attempt, attempt.operation, place, adapter))
+
     def _is_left(self, job: Job, hold: _Hold) -> bool:
         """Whether its worker is away and somebody else could make it; alone, a worker is waited for."""
         fleet, url = self._tools.queue.fleet, hold.place.target.base_url

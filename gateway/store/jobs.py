@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Select, case, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Select, case, delete, func, insert, select, update
 
 from gateway.store.engine import Transaction, is_postgres
 from gateway.store.media_rows import MediaRow, add_media, media_of
@@ -186,6 +186,13 @@ async def waiting(transaction: Transaction, limit: int) -> list[Job]:
     return [found[one] for one in ids]
 
 
+async def left_at(transaction: Transaction, base_url: str, code: str, since: float) -> list[Attempt]:
+    """Attempts at a place, begun since then, that ended with this code."""
+    query = select(attempts).where(attempts.c.base_url == base_url, attempts.c.error_code == code)
+    rows = (await transaction.execute(query.where(attempts.c.started_at >= since))).mappings()
+    return [_attempt(row) for row in rows]
+
+
 async def rouse(transaction: Transaction, ids: Sequence[str], now: float) -> bool:
     """Make jobs that wait due at once, those that nobody holds; whether there were any."""
     query = update(jobs).where(jobs.c.id.in_(ids), jobs.c.waiting_since.is_not(None))
@@ -267,6 +274,10 @@ def _visible(caller: str) -> Select[Any]:
     return select(jobs).where(jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
 
 
+def _attempt(row: RowMapping) -> Attempt:
+    return Attempt(**{name: row[name] for name in Attempt.__struct_fields__})
+
+
 async def _load(transaction: Transaction, query: Select[Any]) -> list[Job]:
     rows = (await transaction.execute(query)).mappings().all()
     if not rows:
@@ -276,7 +287,7 @@ async def _load(transaction: Transaction, query: Select[Any]) -> list[Job]:
     files = await media_of(transaction, ids)
     ordered = select(attempts).where(attempts.c.job.in_(ids)).order_by(attempts.c.number)
     for row in (await transaction.execute(ordered)).mappings():
-        tried[row["job"]].append(Attempt(**{name: row[name] for name in Attempt.__struct_fields__}))
+        tried[row["job"]].append(_attempt(row))
     return [
         Job(
             **{name: row[name] for name in _COLUMNS},
