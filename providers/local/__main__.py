@@ -29,7 +29,7 @@ log = logging.getLogger("fairlead.worker")
 _ABOUT = """\
 Renders videos on this machine and serves them over the OpenAI Videos API (/v1/videos).
 
-Point any OpenAI client at it, or a Fairlead gateway: a provider with `dialect: openai`, `kind: video` and
+Point any OpenAI client at it, or a Fairlead gateway: a provider with `dialect: worker`, `kind: video` and
 `base_url: http://HOST:PORT/v1`. Accepted jobs are kept in the data directory and survive any crash of the
 worker or of its engine. One job is rendered at a time."""
 _MORE = f"""\

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 import yaml
 
 from gateway.config.compile import Source, compile_config
+from gateway.config.problems import ConfigError
 from gateway.config.snapshot import Route, Snapshot
-from gateway.routing.video import Wanted, eligible, unfit
+from gateway.routing.video import Wanted, eligible, rate, run, unfit
 from gateway.routing.workers import discover, workers
 from providers.types import VideoLimits, WorkerModel, WorkerStatus
 
@@ -74,3 +76,37 @@ def test_its_models_are_routable_without_an_entry_and_others_are_not() -> None:
     assert found.resolve("studio/another", "video") is None
     assert found.resolve("cloud/another", "video") is not None
     assert eligible(route(found, "gone"), wanted()) == []
+
+
+def test_a_gpus_time_is_paid_by_what_the_last_videos_took() -> None:
+    snapshot = configured(price={"per_gpu_hour": 3.6, "rendering_seconds": 2})
+    unseen = route(snapshot, "film").targets[0]
+    assert (rate(unseen, wanted()), run(unseen, wanted())) == (2_000_000, None)
+    seen = route(discover(snapshot, SEEN), "film").targets[0]
+    assert run(seen, wanted(size="1000x500")) == 3.0 * 0.5 * 4.0
+    assert rate(seen, wanted(size="1000x500")) == 1_500_000
+    assert rate(route(configured(price={"per_gpu_hour": 3.6}), "film").targets[0], wanted()) is None
+
+
+def problems(model: dict[str, Any]) -> list[str]:
+    providers = {
+        "studio": {"dialect": "worker", "kind": "video", "base_url": URL},
+        "cloud": {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:1/v1"},
+    }
+    text = yaml.safe_dump({"providers": providers, "models": {"film": {"kind": "video", **model}}})
+    with pytest.raises(ConfigError) as refused:
+        compile_config(Source(text, "test.yaml", {}, 1_795_000_000.0))
+    return [f"{problem.field}: {problem.message}" for problem in refused.value.problems]
+
+
+@pytest.mark.parametrize("providers", [["studio"], ["cloud"], ["cloud", "cloud"]])
+def test_a_latency_budget_without_effect_is_refused(providers: list[str]) -> None:
+    targets = [{"provider": name, "model": f"m{at}"} for at, name in enumerate(providers)]
+    [problem] = problems({"latency_budget": "3m", "targets": targets})
+    assert "latency_budget: needs a worker (a provider of dialect worker)" in problem
+
+
+def test_only_a_worker_tells_how_long_its_gpu_works() -> None:
+    targets = [{"provider": "cloud", "model": "m", "price": {"per_gpu_hour": 2.5}}]
+    [problem] = problems({"targets": targets})
+    assert "price: needs `rendering_seconds`: only a worker" in problem
