@@ -35,7 +35,7 @@ LINE = 100
 """How many of those who wait are planned for."""
 AGAIN = 300.0
 """Seconds after which a job that waits is looked at again, whatever the plan says."""
-_SHORTEST = 0.1
+_SHORTEST = 0.2
 _NEWS = 0.1
 """By what share of the rest an ETA must change to be written down."""
 
