@@ -55,6 +55,7 @@ from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.chat import Chat
 from gateway.service.files import Files
+from gateway.service.fleet import Fleet
 from gateway.service.hearsay import Hearsay
 from gateway.service.job_states import RESERVING
 from gateway.service.keys import KeyRing
@@ -68,6 +69,7 @@ from gateway.service.story import Parts
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_queue import VideoQueue
 from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
@@ -86,7 +88,7 @@ from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
 
 log = logging.getLogger("fairlead.app")
 
@@ -126,6 +128,7 @@ class Gateway:
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
         media = _media(settings)
+        self._fleet = Fleet(self._upstream, lambda: self.live.current, VIDEO_WORKER, SYSTEM)
         self._runner, self._videos = self._video_story(media, _workshop(settings))
         self._door = self._chat_door()
         self._files = Files(self._database, media)
@@ -161,7 +164,7 @@ class Gateway:
             database=self._database,
             media=media,
             workshop=workshop,
-            snapshot=lambda: self.live.current,
+            snapshot=self._fleet.snapshot,
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
@@ -180,6 +183,7 @@ class Gateway:
             snapshot=parts.snapshot,
             media=media,
             workshop=workshop,
+            queue=VideoQueue(parts, self._fleet, random),
             dice=random,
         )
         runner = Runner(parts, tools)
@@ -189,7 +193,7 @@ class Gateway:
         return BatchParts(
             database=self._database,
             media=media,
-            snapshot=lambda: self.live.current,
+            snapshot=self._fleet.snapshot,
             caller_of=self._ring.owner,
             chat=self._door.chat,
             videos=self._videos,
@@ -205,7 +209,7 @@ class Gateway:
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),
-                *video_models.routes(lambda: self.live.current, self._caller),
+                *video_models.routes(self._fleet.snapshot, self._caller),
                 *videos.routes(self._videos, self._caller),
                 *generations.routes(self._videos, self._caller),
                 *files.routes(self._files, self._caller),
@@ -238,11 +242,11 @@ class Gateway:
     def _model_routes(self) -> Sequence[HTTPRouteHandler]:
         @get("/v1/models", summary="List the models this key may use")
         async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
-            return model_list(self.live.current, self._caller(request))
+            return model_list(self._fleet.snapshot(), self._caller(request))
 
         @get("/v1/models/{model:path}", summary="Retrieve one model")
         async def retrieve_model(request: Request[Any, Any, Any], model: FromPath[str]) -> dict[str, Any]:
-            return one_model(self.live.current, self._caller(request), model.removeprefix("/"))
+            return one_model(self._fleet.snapshot(), self._caller(request), model.removeprefix("/"))
 
         return (list_models, retrieve_model)
 

@@ -20,6 +20,7 @@ from providers.types import (
     Target,
     VideoRequest,
     VideoUpdate,
+    WorkerStatus,
 )
 
 
@@ -101,6 +102,16 @@ class VideoCancel(Protocol):
 
     def video_cancel(self, operation: Json, target: Target) -> HttpRequest:
         """Stop it; the answer's body does not matter."""
+
+
+class VideoWorker(Protocol):
+    """Optional: the dialect's servers tell what they can make and how busy they are."""
+
+    def worker_look(self, target: Target) -> HttpRequest:
+        """Ask for that."""
+
+    def worker_status(self, response: HttpResponse) -> WorkerStatus:
+        """What an answer says. Raises ProviderError, also for an answer of something else."""
 
 
 DUPLICATE_SUBMIT = "duplicate_submit"

@@ -92,7 +92,8 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     """What a video model can make, and what it is told natively: a row of config/video_models.yaml.
 
     None means anything goes or it is not known.
-    `seconds` are the durations offered. `sizes` are the exact `WIDTHxHEIGHT` offered; `ratios` the shapes
+    `seconds` are the durations offered. `sizes` are the exact `WIDTHxHEIGHT` offered; `edges` the shortest
+    edge, the longest short and the longest long one, in pixels, between which any size goes; `ratios` the shapes
     offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
     "1280:720". `image_ratios` replaces them for a video that starts from a picture.
     `inputs` are the roles of pictures and clips it can start from, `max_inputs` how many at once, `needs` those
@@ -110,6 +111,7 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     min_seconds: float | None = None
     max_seconds: float | None = None
     sizes: Sequence[str] | None = None
+    edges: tuple[int, int, int] | None = None
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None
@@ -264,14 +266,37 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     token: str = ""
 
 
+class WorkerModel(Struct, frozen=True, kw_only=True):
+    """What a worker can make with one of its models.
+
+    `rate` is seconds of work per megapixel and second of video, None before it has made any.
+    """
+
+    limits: VideoLimits
+    rate: float | None = None
+
+
+class WorkerStatus(Struct, frozen=True, kw_only=True):
+    """What a worker tells of itself: its models by name, and how busy it is.
+
+    `free_slots` is how many jobs it would begin at once; `free_in` the seconds until all it has accepted is
+    done, None when it cannot say.
+    """
+
+    models: Mapping[str, WorkerModel]
+    free_slots: int
+    free_in: float | None = None
+
+
 class VideoOutput(Struct, frozen=True, kw_only=True):
-    """What was really rendered, as far as the provider tells."""
+    """What was really rendered, as far as the provider tells; `gpu_seconds` is how long a GPU worked on it."""
 
     width: int | None = None
     height: int | None = None
     fps: float | None = None
     seconds: float | None = None
     has_audio: bool | None = None
+    gpu_seconds: float | None = None
 
 
 class VideoUpdate(Struct, frozen=True, kw_only=True):

@@ -88,12 +88,16 @@ def poll_after_ms(job: Job, now: float) -> int:
 
 
 def eta(job: Job, now: float) -> int | None:
-    """Seconds until it is probably done, by how fast it came so far; None when that cannot be told.
+    """Seconds until it is probably done; None when that cannot be told.
 
-    A provider's first percents say little, and at 100 only the download is left, whose length nobody knows.
+    By how fast it came so far, and before that tells anything, by what is foreseen at workers: how long such
+    videos take there, and what waits before it. A provider's first percents say little, and at 100 only the
+    download is left, whose length nobody knows.
     """
-    if job.state in TERMINAL or not job.attempts or not _TELLING <= job.progress < 100:
+    if job.state in TERMINAL or job.progress >= 100:
         return None
+    if not job.attempts or job.progress < _TELLING or job.waiting_since is not None:
+        return None if job.eta_at is None else max(0, math.ceil(job.eta_at - now))
     elapsed = max(0.0, now - job.attempts[-1].started_at)
     return math.ceil(elapsed * (100 - job.progress) / job.progress)
 

@@ -86,6 +86,7 @@ class VideoRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_seconds: float | None = None
     max_seconds: float | None = None
     sizes: Sequence[str] | None = None
+    edges: tuple[int, int, int] | None = None
     ratios: Mapping[str, Sequence[str]] | None = None
     image_ratios: Mapping[str, Sequence[str]] | None = None
     inputs: Sequence[str] | None = None

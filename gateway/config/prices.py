@@ -50,9 +50,11 @@ class PriceList:
         return _listed(vendor, base_url, model_name, self._now)
 
 
-def of_file(written: model.Price) -> Price:
-    """A price from the routing file."""
-    per_second = written.per_second
+def of_file(written: model.Price, *, worker: bool = False) -> Price:
+    """A price from the routing file; a worker's GPU is paid by the time it really works."""
+    per_second, gpu_second = written.per_second, None
+    if written.per_gpu_hour is not None and worker:
+        gpu_second = _nano(Decimal(str(written.per_gpu_hour)) / 3600)
     if written.per_gpu_hour is not None and written.rendering_seconds is not None:
         per_second = written.per_gpu_hour * written.rendering_seconds / 3600
     return Price(
@@ -60,6 +62,7 @@ def of_file(written: model.Price) -> Price:
         output=_nano(written.output),
         cached=_nano(written.cached),
         per_second=_nano(per_second),
+        gpu_second=gpu_second,
     )
 
 

@@ -1,6 +1,6 @@
 """Where each model is served: routes the file lists, and those made on demand for `provider/model`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -27,6 +27,7 @@ from gateway.config.snapshot import (
 from gateway.config.vendors import SCRIPTED, SPOKEN
 from providers.quirks import rules_for
 from providers.types import Json, VideoLimits
+from providers.video import VIDEO_WORKER
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Routes:
         if not fits:
             report(("on_cut",), f"is for models of kind chat; this one is {written.kind}")
         moderation = self._moderation(written, report)
-        if len(whole) < len(made) or not fits:
+        if len(whole) < len(made) or not fits or not _has_use(written, whole, report):
             return None
         worth = USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second
         route = Route(
@@ -92,6 +93,7 @@ class Routes:
             shadows=[target for target in whole if _is_shadow(target)],
             default_cap=max(target.default_cap for target in whole),
             moderation=moderation,
+            latency_budget=written.latency_budget,
         )
         return replace(route, steered=steering.is_steered(route))
 
@@ -122,12 +124,15 @@ class Routes:
         self, whole: model.Model, written: model.Target, terms: Terms | None, report: Report
     ) -> RouteTarget | None:
         row = self._provider(whole.kind, written, report)
-        if not _suits(whole.kind, written, report) or row is None:
+        if not _suits(whole.kind, written, report) or row is None or not _is_whole(row, written, report):
             return None
         video = VideoLimits()
         rules: Json = {}
+        said: Json = {}
         if whole.kind == "video":
-            video = _written(self._catalogue.video_limits(row.dialect, written.model), written)
+            known = self._catalogue.video_limits(row.dialect, written.model)
+            said = _written(known, written)
+            video = replace(known, **said)
             if row.dialect in _NAMELESS and "input" not in video.wire:
                 report(
                     ("input_names",), f"says nothing of what {written.model} calls its input: write it down"
@@ -153,6 +158,7 @@ class Routes:
             default_cap=min(rules.get("max_output") or defaults.output_cap, defaults.output_cap),
             quota=quota(identity, written.limits, partial(_under, report, "limits")),
             terms=terms,
+            written=said,
         )
 
     def _provider(self, kind: str, written: model.Target, report: Report) -> ProviderRow | None:
@@ -182,7 +188,7 @@ class Routes:
 
     def _listing(self, row: ProviderRow, written: model.Target) -> Listing:
         if written.price is not None:
-            return Listing(price=of_file(written.price))
+            return Listing(price=of_file(written.price, worker=row.dialect in VIDEO_WORKER))
         if row.dialect == SCRIPTED:
             return Listing()
         return self._prices.find(row.vendor, row.base_url, written.model)
@@ -213,7 +219,7 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
         return False
     price = written.price
     if price is not None and video != (price.input is None):
-        wanted = "per_second (or per_gpu_hour and rendering_seconds)" if video else "input, output and cached"
+        wanted = "per_second (or per_gpu_hour)" if video else "input, output and cached"
         report(("price",), f"a model of kind {kind} is priced by {wanted}")
         return False
     if price is not None and kind == "chat" and price.output is None:
@@ -222,15 +228,37 @@ def _suits(kind: str, written: model.Target, report: Report) -> bool:
     return not wrong
 
 
-def _written(limits: VideoLimits, written: model.Target) -> VideoLimits:
-    """What is known of a video model, overridden by what the file says of it."""
+def _is_whole(row: ProviderRow, written: model.Target, report: Report) -> bool:
+    """Whether a GPU's price says how much of its time a video takes, where the provider does not tell."""
+    price = written.price
+    if price is None or price.per_gpu_hour is None or price.rendering_seconds is not None:
+        return True
+    if row.dialect in VIDEO_WORKER:
+        return True
+    why = f"needs `rendering_seconds`: only a worker (dialect worker) tells how long it works, {row.id} does not"
+    report(("price",), why)
+    return False
+
+
+def _has_use(written: model.Model, targets: Sequence[RouteTarget], report: Report) -> bool:
+    """Whether something follows from the latency budget, if there is one."""
+    kinds = {target.target.dialect in VIDEO_WORKER for target in targets}
+    if written.latency_budget is None or kinds == {True, False}:
+        return True
+    why = "needs a worker (a provider of dialect worker) among the targets, and one that is none to go to"
+    report(("latency_budget",), why)
+    return False
+
+
+def _written(limits: VideoLimits, written: model.Target) -> Json:
+    """What the file says of a video model itself, as fields of its limits."""
     values = {name: value for name in _VIDEO_FIELDS if (value := getattr(written, name)) is not None}
     names = values.pop("input_names", None)
     if names is not None:
         native = [name for name in ("seed", "negative_prompt") if name in names]
         sound = "switch" if "audio" in names else "never"
         values |= {"wire": {**limits.wire, "input": names}, "fields": native, "audio": sound}
-    return replace(limits, **values)
+    return values
 
 
 def _layered(shape: type[T], *layers: BaseModel | None) -> T:

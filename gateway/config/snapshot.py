@@ -47,7 +47,8 @@ class Price(Struct, frozen=True, kw_only=True):
     """What a target costs. Tokens: nano-dollars per million. Video: nano-dollars per second of video.
 
     `tiers` are prices per second by tier, `silent` those of a video without sound; where there are any,
-    `per_second` is None and a tier that is not among them has no known price.
+    `per_second` is None and a tier that is not among them has no known price. `gpu_second` is what a second of a
+    worker's work costs, and `per_second` then only what counts until it is known how long it takes.
     A field that is None is not known, which never means free. A price for cached input, or for input that is
     written to a cache, falls back to the input price when it is not known.
     """
@@ -57,6 +58,7 @@ class Price(Struct, frozen=True, kw_only=True):
     cached: int | None = None
     cache_write: int | None = None
     per_second: int | None = None
+    gpu_second: int | None = None
     tiers: Mapping[str, int] = {}
     silent: Mapping[str, int] = {}
 
@@ -85,7 +87,9 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     `prefill`: given the beginning of its answer as the last message, the model goes on from there.
     `terms` is None for a target that takes any request.
     `default_cap` is the output of a request that names no cap. `quota` is who the target's own limits are
-    counted for, None when it has none.
+    counted for, None when it has none. `written` is what the file says of a video model itself, which counts more
+    than what is known of it. `pace` is how long a worker takes: seconds per megapixel and second of video, None
+    when not known.
     """
 
     id: str
@@ -100,6 +104,8 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     terms: Terms | None = None
     default_cap: int = 4096
     quota: "Caller | None" = None
+    written: Json = {}
+    pace: float | None = None
 
 
 class Moderation(Struct, frozen=True, kw_only=True):
@@ -123,7 +129,8 @@ class Route(Struct, frozen=True, kw_only=True):
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
     of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
     late.
-    `default_cap` is the largest of its targets'. `moderation` is asked before anything else happens.
+    `default_cap` is the largest of its targets'. `moderation` is asked before anything else happens. `latency_budget`
+    is how many seconds after its acceptance a video should be done; None where that does not matter.
     """
 
     model: str
@@ -140,6 +147,7 @@ class Route(Struct, frozen=True, kw_only=True):
     hedge: bool = False
     default_cap: int = 4096
     moderation: Moderation | None = None
+    latency_budget: float | None = None
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):

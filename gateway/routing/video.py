@@ -115,15 +115,30 @@ def cost(price: int | None, seconds: float) -> int | None:
 def rate(target: RouteTarget, wanted: Wanted) -> int | None:
     """Nano-dollars per second of the wanted video; None when not known.
 
-    Where sound has a price of its own, a video of which nothing was said has sound.
+    Where sound has a price of its own, a video of which nothing was said has sound. At a worker that is paid by
+    its time it is what its last videos cost.
     """
     price = target.price
+    if price is not None and price.gpu_second is not None and target.pace is not None:
+        return math.ceil(price.gpu_second * target.pace * _megapixels(wanted.size))
     if price is None or not price.tiers:
         return None if price is None else price.per_second
     found = shape(wanted.size, ratios(target.target.video, wanted.inputs) or {})
     at = found.tier if found else tier(wanted.size)
     with_sound = price.tiers.get(at)
     return with_sound if wanted.audio is not False else price.silent.get(at, with_sound)
+
+
+def run(target: RouteTarget, wanted: Wanted) -> float | None:
+    """Seconds of work that a worker needs for it, by its last videos; None when not known."""
+    if target.pace is None:
+        return None
+    return target.pace * _megapixels(wanted.size) * wanted.seconds
+
+
+def _megapixels(size: str) -> float:
+    width, height = map(int, size.split("x"))
+    return width * height / 1e6
 
 
 def dearest(targets: Iterable[RouteTarget], wanted: Wanted) -> int | None:
@@ -205,8 +220,16 @@ def _fits_size(limits: VideoLimits, wanted: Wanted) -> bool:
         return True
     if limits.sizes is not None and wanted.size not in limits.sizes:
         return False
+    if limits.edges is not None and not _between(wanted.size, limits.edges):
+        return False
     offered = ratios(limits, wanted.inputs)
     return offered is None or shape(wanted.size, offered) is not None
+
+
+def _between(size: str, edges: tuple[int, int, int]) -> bool:
+    least, longest_short, longest = edges
+    short, long = sorted(map(int, size.split("x")))
+    return least <= short <= longest_short and long <= longest
 
 
 def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
@@ -296,7 +319,15 @@ def _allowed_seconds(limits: Iterable[VideoLimits]) -> str:
 
 
 def _allowed_sizes(limits: Iterable[VideoLimits]) -> str:
-    return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or ("any size",)))
+    return ", ".join(dict.fromkeys(size for each in limits for size in _sizes(each) or (_range(each),)))
+
+
+def _range(limits: VideoLimits) -> str:
+    """The sizes of a model that has no list of them."""
+    if limits.edges is None:
+        return "any size"
+    least, short, long = limits.edges
+    return f"{least}x{least} to {long}x{short} or {short}x{long}"
 
 
 def _allowed_inputs(limits: Sequence[VideoLimits]) -> str:

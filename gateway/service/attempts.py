@@ -12,8 +12,9 @@ Asking a target for a video costs money the moment it accepts, so an outcome is 
 
 A refusal says when the same target may be asked again: never (it cannot do it, or our credential is out), or
 after a pause: while it is busy up to the job's deadline, while it is away as long as we are patient. A
-target that lost an operation it had accepted is asked once more. `choose` picks the first target of the plan
-that nobody has asked yet, else one whose pause is over, else says how long to wait, else gives up.
+target that lost an operation it had accepted is asked once more, and a worker that went away when it is back.
+`choose` picks the first target of the plan that nobody has asked yet, else one whose pause is over, else says
+how long to wait, else gives up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from providers.types import Target, VideoLimits
 
 CREATED, NOT_CREATED, UNKNOWN = "created", "not_created", "unknown"
 
-JOB_LOST = "job_lost"
+JOB_LOST, WORKER_AWAY = "job_lost", "worker_away"
 MAX_PAUSE = 30.0
 MAX_POLL = 10.0
 
@@ -77,6 +78,7 @@ MESSAGES: Mapping[str, str] = {
     "cancelled": "The video was cancelled.",
     "no_route": "The model of this video is not configured any more.",
     JOB_LOST: "The provider lost this video.",
+    WORKER_AWAY: "The worker that made this video does not answer any more.",
 }
 """What a client is told for each code. For errors about the request the provider's own words are used."""
 
@@ -89,10 +91,16 @@ class Patience(Struct, frozen=True, kw_only=True):
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """Who is asked next, or when to look again; with neither, nobody is left."""
+    """Who is asked next, or when to look again; with neither, nobody is left.
+
+    `in_line` says that it waits for a worker's slot. `eta` is the seconds until it is probably done, where a
+    worker makes it; None when not known.
+    """
 
     target: RouteTarget | None = None
     wait_until: float | None = None
+    in_line: bool = False
+    eta: float | None = None
 
 
 def certainty(error: ProviderError) -> str:

@@ -27,6 +27,7 @@ from contextlib import suppress
 
 from gateway.errors import Unavailable
 from gateway.service import job_states
+from gateway.service.attempts import WORKER_AWAY
 from gateway.service.courier import Courier
 from gateway.service.rounds import went_well
 from gateway.service.video_moves import Moves, SupersededError
@@ -41,6 +42,8 @@ log = logging.getLogger("fairlead.runner")
 
 IDLE = 2.0
 """Longest sleep, in seconds, before the database is asked again."""
+LEFT_BEHIND = 86_400.0
+"""For how long, in seconds, a worker that went away may have kept what was made elsewhere meanwhile."""
 _BREATH = 0.02
 
 Step = Callable[[Job], Awaitable[None]]
@@ -52,6 +55,7 @@ class Runner:
     def __init__(self, parts: VideoParts, tools: Tools) -> None:
         moves = Moves(parts)
         submitting, watching = Submitting(tools, moves), Watching(tools, moves)
+        self._watching = watching
         self._steps: Mapping[str, Step] = {
             job_states.ACCEPTED: submitting.accepted,
             job_states.SUBMITTING: submitting.submitting,
@@ -62,6 +66,7 @@ class Runner:
         }
         self._parts = parts
         self._courier = Courier(parts, tools.dice)
+        self._queue = tools.queue
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         self._woken = asyncio.Event()
         self._over = asyncio.Event()
@@ -76,7 +81,8 @@ class Runner:
         """Work until `stop`; a database that is away is waited for."""
         self._over.clear()
         sending = asyncio.create_task(self._courier.run())
-        beside = [sending, *map(asyncio.create_task, (self._keep_leases(), self._keep_tidy()))]
+        rounds = (self._keep_leases(), self._keep_tidy(), self._keep_line())
+        beside = [sending, *map(asyncio.create_task, rounds)]
         try:
             while not self._stopping:
                 if not await went_well(self._look):
@@ -87,7 +93,7 @@ class Runner:
             self._stopping = True
             for task in (*beside, *self._tasks()):
                 task.cancel()
-            await asyncio.gather(*beside, *self._tasks(), return_exceptions=True)
+            await asyncio.gather(*beside, *self._tasks(), self._queue.fleet.stop(), return_exceptions=True)
             self._over.set()
 
     async def stop(self, grace: float = 30.0) -> None:
@@ -184,6 +190,21 @@ class Runner:
         running = self._running.get(job)
         if running is not None and running[0] == fence:
             running[1].cancel()
+
+    async def _keep_line(self) -> None:
+        while True:
+            await went_well(self._advance)
+            await self._queue.rest()
+
+    async def _advance(self) -> None:
+        if await self._queue.advance():
+            self.wake()
+        for url in self._queue.fleet.returned():
+            since = self._parts.clock.now() - LEFT_BEHIND
+            async with self._parts.database.read() as transaction:
+                left = await jobs.left_at(transaction, url, WORKER_AWAY, since)
+            for attempt in left:
+                await self._watching.call_off(attempt)
 
     async def _keep_tidy(self) -> None:
         while True:

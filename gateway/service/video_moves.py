@@ -134,7 +134,8 @@ def _moved(job: Job, event: str, told: VideoUpdate | None) -> Job:
     before = Standing(state=job.state, phase=job.phase, progress=job.progress)
     state, progress = (told.state, told.progress) if told else (job_states.QUEUED, None)
     after = follow(before, event, state=state, progress=progress)
-    return replace(job, state=after.state, phase=after.phase, progress=after.progress)
+    waits = job.waiting_since if after.phase == job_states.ACCEPTED else None
+    return replace(job, state=after.state, phase=after.phase, progress=after.progress, waiting_since=waits)
 
 
 def _charge(job: Job, now: float) -> Entry:

@@ -98,7 +98,7 @@ def _retired(route: Route, _found: video.Mismatch) -> GatewayError:
 
 def _not_offered(route: Route, found: video.Mismatch) -> GatewayError:
     return InvalidRequest(
-        f"No target of `{route.model}` can {found.value} videos; it can: {found.allowed}. "
+        f"No target of `{route.model}` can {found.value} videos; it can: {found.allowed or 'nothing'}. "
         "GET /v1/videos/models tells what each model can do.",
         code="unsupported_operation",
         param="model",

@@ -17,6 +17,7 @@ from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
+from gateway.service.video_queue import VideoQueue
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore, whole
@@ -45,6 +46,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     snapshot: Callable[[], Snapshot]
     media: MediaStore
     workshop: Workshop
+    queue: VideoQueue
     dice: Dice
 
 
@@ -77,13 +79,23 @@ class Submitting:
         if route is None:
             return await moves.fail(job, "no_route")
         order = video.order(route, wanted(ask_of(job), now), self._tools.dice)
-        choice = rules.choose(order, job.attempts, now)
+        choice = await self._tools.queue.choose(job, route, order)
+        eta_at = None if choice.eta is None else now + choice.eta
         if choice.target is not None:
-            return await self._begin(job, choice.target)
+            return await self._hand_over(replace(job, eta_at=eta_at), choice.target, choice.eta)
         if choice.wait_until is None:
             return await moves.fail(job, last or "no_route")
-        await moves.go(replace(job, due_at=choice.wait_until), "wait")
+        due = min(choice.wait_until, job.deadline_at)
+        waits = None if not choice.in_line else job.waiting_since or now
+        await moves.go(replace(job, due_at=due, waiting_since=waits, eta_at=eta_at), "wait")
         return None
+
+    async def _hand_over(self, job: Job, target: RouteTarget, seconds: float | None) -> None:
+        """Ask the target; a worker's slot, for so many seconds, is ours until it knows the job or has refused it."""
+        try:
+            await self._begin(job, target)
+        finally:
+            self._tools.queue.fleet.taken(target.target.base_url, seconds)
 
     async def submitting(self, job: Job) -> None:
         """Somebody was asking a target and did not get to write down how it ended."""
@@ -117,6 +129,7 @@ class Submitting:
             certainty=rules.UNKNOWN,
             started_at=self._moves.clock.now(),
             price=video.rate(target, wanted(ask_of(job), self._moves.clock.now())),
+            gpu_price=target.price.gpu_second if target.price else None,
         )
         place = Place(target=target.target, timeouts=target.timeouts)
         try:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from gateway.routing.video import cost
+from gateway.routing import video
+from gateway.routing.workers import is_worker
 from gateway.service import attempts as rules
 from gateway.service.attempts import Place
 from gateway.service.sniff import PICTURES, VIDEOS, media_type
@@ -17,7 +18,7 @@ from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
 from gateway.service.video_provenance import provenance_of
-from gateway.service.video_request import Ask, ask_of, seconds_shown
+from gateway.service.video_request import Ask, ask_of, seconds_shown, wanted
 from gateway.service.video_submit import RECALLED, Tools
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import OverLimitError
@@ -29,9 +30,11 @@ from providers.types import HttpRequest, Json, VideoUpdate
 MAX_VIDEO = 4 * 1024**3
 MAX_STILL = 8 * 1024**2
 _NO_PROVIDER_PAUSE = 2.0
+_WORKER_PAUSE = 2.0
+"""Longest pause, in seconds, between two questions to a worker that does not answer."""
 _FEW_FRAMES = 0.2
 """Seconds by which a video may be longer than what was asked for and billed, as 5.04 for 5."""
-_STILLS: Mapping[str, Sequence[str]] = {"openai": ("thumbnail", "spritesheet")}
+_STILLS: Mapping[str, Sequence[str]] = dict.fromkeys(("openai", "worker"), ("thumbnail", "spritesheet"))
 """The variants of a dialect's content beside the video itself (VIDEO_WIRE 1.5); most have none."""
 
 
@@ -67,7 +70,10 @@ class Watching:
         try:
             update = await self._ask(hold)
         except ProviderError as error:
-            wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
+            if self._is_left(job, hold):
+                return await self._lost(job, attempt, rules.WORKER_AWAY)
+            longest = _WORKER_PAUSE if is_worker(hold.place.target) else rules.MAX_PAUSE
+            wait = max(min(longest, rules.pause(job.tries + 1)), error.retry_after or 0.0)
             await moves.go(replace(job, tries=job.tries + 1, due_at=self._later(job, wait)), "progress")
             return None
         return await self._told(job, hold, update)
@@ -92,6 +98,24 @@ class Watching:
         due = self._moves.clock.now() + rules.pause(tries)
         await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
         return None
+
+    async def call_off(self, attempt: Attempt) -> None:
+        """Tell a worker that is back that this was made elsewhere meanwhile."""
+        place = rules.locate(self._tools.snapshot(), "", attempt)
+        adapter = self._tools.adapters.get(attempt.dialect)
+        if place is not None and adapter is not None and attempt.operation is not None:
+            await self._cancel(_Hold(attempt, attempt.operation, place, adapter))
+
+    def _is_left(self, job: Job, hold: _Hold) -> bool:
+        """Whether its worker is away and somebody else could make it; alone, a worker is waited for."""
+        fleet, url = self._tools.queue.fleet, hold.place.target.base_url
+        if not is_worker(hold.place.target) or not fleet.is_away(url) or job.deleted_at is not None:
+            return False
+        route, now = self._tools.snapshot().resolve(job.model, "video"), self._moves.clock.now()
+        others = video.order(route, wanted(ask_of(job), now), self._tools.dice) if route else []
+        there = [one for one in others if not (is_worker(one.target) and fleet.is_away(one.target.base_url))]
+        choice = rules.choose(there, job.attempts[:-1], now)
+        return choice.target is not None or choice.wait_until is not None
 
     async def _ask(self, hold: _Hold) -> VideoUpdate:
         """What the provider says, in as many places as it says it. Raises ProviderError."""
@@ -134,11 +158,14 @@ class Watching:
         if update.operation not in (None, attempt.operation):
             attempt = replace(attempt, operation=update.operation)
         age = now - attempt.started_at
+        if update.state in ("completed", "failed"):
+            self._tools.queue.hurry()
         if update.state == "completed":
             return await self._rendered(job, attempt, update)
         if update.state == "failed":
             return await self._failed(job, attempt, update)
-        if update.state == "gone" and (age >= self._moves.figures.gone_grace or job.deleted_at):
+        grace = 0.0 if is_worker(hold.place.target) else self._moves.figures.gone_grace
+        if update.state == "gone" and (age >= grace or job.deleted_at):
             if attempt.operation and attempt.operation.get(RECALLED):
                 return await self._unsure(job, attempt)
             return await self._lost(job, attempt, rules.JOB_LOST)
@@ -156,8 +183,7 @@ class Watching:
         output = msgspec.to_builtins(update.output) if update.output else {}
         told, ask = update.output.seconds if update.output else None, ask_of(job)
         seconds = told or seconds_shown(ask)
-        billed = _anew(ask, seconds)
-        attempt = replace(attempt, cost=cost(attempt.price, billed) if update.cost is None else update.cost)
+        attempt = replace(attempt, cost=_cost(attempt, update, _anew(ask, seconds)))
         job = replace(job, tries=0, output={**output, "seconds": seconds})
         if job.deleted_at is not None:
             return await self._charge_and_cancel(job, attempt)
@@ -179,6 +205,8 @@ class Watching:
         ended = replace(attempt, ended_at=now, error_code=code)
         if code == rules.JOB_LOST:
             ended = replace(ended, retry_at=rules.ask_again_after_loss(job.attempts, now))
+        elif code == rules.WORKER_AWAY:
+            ended = replace(ended, retry_at=now)
         await self._moves.go(replace(job, tries=0, due_at=now), "lost", ended)
 
     async def _unsure(self, job: Job, attempt: Attempt) -> None:
@@ -209,8 +237,7 @@ class Watching:
         source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
         request = hold.adapter.video_content(hold.operation, hold.place.target)
         inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
-        video = await self._stored(job, source, request, "video", inline)
-        files = [video]
+        files = [await self._stored(job, source, request, "video", inline)]
         for variant in _STILLS.get(hold.attempt.dialect, ()):
             still = replace(request, url=f"{request.url}?variant={variant}")
             try:
@@ -249,6 +276,16 @@ def _anew(ask: Ask, seconds: float) -> float:
     if asked and any(abs(asked + rest - seconds) < _FEW_FRAMES for rest in (0.0, ask.source_seconds)):
         return asked
     return seconds
+
+
+def _cost(attempt: Attempt, update: VideoUpdate, seconds: float) -> int | None:
+    """What so many seconds of video cost: what the provider charges, or a GPU's time, or the price per second."""
+    worked = update.output.gpu_seconds if update.output else None
+    if update.cost is not None:
+        return update.cost
+    if attempt.gpu_price is not None and worked is not None:
+        return video.cost(attempt.gpu_price, worked)
+    return video.cost(attempt.price, seconds)
 
 
 def _charged(job: Job, attempt: Attempt) -> Job:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Select, case, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Select, case, delete, func, insert, select, update
 
 from gateway.store.engine import Transaction, is_postgres
 from gateway.store.media_rows import MediaRow, add_media, media_of
@@ -22,9 +22,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """One submit to one target. `certainty` is created, not_created or unknown.
 
     `dialect` and `base_url` are kept because an operation is known only where it was created, whatever the
-    configuration says by now. `price` is nano-dollars per second at the time of the submit, `cost`
-    nano-dollars; None when not known. `retry_at` is when the target may be asked again after it did not make
-    the job; None when it must not be.
+    configuration says by now. `price` is nano-dollars per second at the time of the submit, `gpu_price` the same
+    per second that a GPU works, `cost` nano-dollars; None when not known. `retry_at` is when the target may be
+    asked again after it did not make the job; None when it must not be.
     """
 
     number: int
@@ -39,6 +39,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     operation: Json | None = None
     error_code: str | None = None
     price: int | None = None
+    gpu_price: int | None = None
     cost: int | None = None
     retry_at: float | None = None
 
@@ -47,9 +48,9 @@ class Job(Struct, frozen=True, kw_only=True):
     """One video job. `request`, `held`, `error` and `output` are JSON whose shape the service knows.
 
     `lease` names what admission reserved. `tries` counts failures in a row of the step in hand. `due_at` is
-    when somebody must look at the job again, None when never. Times are Unix seconds, `cost` nano-dollars;
-    `video_ms` is how much video was charged for. `cache_key` names the result for requests that allow an
-    earlier one.
+    when somebody must look at the job again, None when never. `waiting_since` is set while it waits for a slot at
+    a worker, `eta_at` when it will probably be done. Times are Unix seconds, `cost` nano-dollars; `video_ms` is
+    how much video was charged for. `cache_key` names the result for requests that allow an earlier one.
     """
 
     id: str
@@ -80,6 +81,8 @@ class Job(Struct, frozen=True, kw_only=True):
     leased_until: float = 0.0
     fence: int = 0
     cache_key: bytes | None = None
+    waiting_since: float | None = None
+    eta_at: float | None = None
     attempts: Sequence[Attempt] = ()
     media: Sequence[MediaRow] = ()
 
@@ -91,7 +94,7 @@ class Job(Struct, frozen=True, kw_only=True):
 _RELATED = frozenset(("attempts", "media"))
 _COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in _RELATED)
 _SAVED = ("state", "phase", "progress", "tries", "warnings", "error", "output", "cost", "video_ms",
-          "completed_at", "expires_at", "due_at")  # fmt: skip
+          "completed_at", "expires_at", "due_at", "waiting_since", "eta_at")  # fmt: skip
 
 
 async def insert_job(transaction: Transaction, job: Job) -> None:
@@ -177,6 +180,52 @@ async def claim(transaction: Transaction, now: float, until: float, limit: int) 
     return await _load(transaction, select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.due_at))
 
 
+async def waiting(transaction: Transaction, limit: int) -> list[Job]:
+    """The first of those who wait for a slot: everybody's first job before anybody's second, else by creation.
+
+    What a caller has under way already counts as jobs before the first.
+    """
+    under_way = (
+        select(jobs.c.caller, func.count().label("jobs"))
+        .where(jobs.c.due_at.is_not(None), jobs.c.waiting_since.is_(None))
+        .group_by(jobs.c.caller)
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=jobs.c.caller, order_by=jobs.c.id)
+    turn = place + func.coalesce(under_way.c.jobs, 0)
+    query = (
+        select(jobs.c.id)
+        .outerjoin(under_way, under_way.c.caller == jobs.c.caller)
+        .where(jobs.c.waiting_since.is_not(None), jobs.c.deleted_at.is_(None))
+        .order_by(turn, jobs.c.id)
+        .limit(limit)
+    )
+    ids = list((await transaction.execute(query)).scalars())
+    found = {job.id: job for job in await _load(transaction, select(jobs).where(jobs.c.id.in_(ids)))}
+    return [found[one] for one in ids]
+
+
+async def left_at(transaction: Transaction, base_url: str, code: str, since: float) -> list[Attempt]:
+    """Attempts at a place, begun since then, that ended with this code."""
+    query = select(attempts).where(attempts.c.base_url == base_url, attempts.c.error_code == code)
+    rows = (await transaction.execute(query.where(attempts.c.started_at >= since))).mappings()
+    return [_attempt(row) for row in rows]
+
+
+async def rouse(transaction: Transaction, ids: Sequence[str], now: float) -> bool:
+    """Make jobs that wait due at once, those that nobody holds; whether there were any."""
+    query = update(jobs).where(jobs.c.id.in_(ids), jobs.c.waiting_since.is_not(None))
+    idle = query.where(jobs.c.due_at > now, jobs.c.leased_until <= now)
+    return (await transaction.execute(idle.values(due_at=now))).rowcount > 0
+
+
+async def tell_etas(transaction: Transaction, etas: Mapping[str, float]) -> None:
+    """Write down when jobs that wait will probably be done, in Unix seconds by id."""
+    for job, eta_at in etas.items():
+        told = update(jobs).where(jobs.c.id == job, jobs.c.waiting_since.is_not(None))
+        await transaction.execute(told.values(eta_at=eta_at))
+
+
 async def next_due(transaction: Transaction) -> float | None:
     """When the next job may be claimed, in Unix seconds; None when none waits."""
     free_at = case((jobs.c.leased_until > jobs.c.due_at, jobs.c.leased_until), else_=jobs.c.due_at)
@@ -250,6 +299,10 @@ def _visible(caller: str) -> Select[Any]:
     return select(jobs).where(jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
 
 
+def _attempt(row: RowMapping) -> Attempt:
+    return Attempt(**{name: row[name] for name in Attempt.__struct_fields__})
+
+
 async def _load(transaction: Transaction, query: Select[Any]) -> list[Job]:
     rows = (await transaction.execute(query)).mappings().all()
     if not rows:
@@ -259,7 +312,7 @@ async def _load(transaction: Transaction, query: Select[Any]) -> list[Job]:
     files = await media_of(transaction, ids)
     ordered = select(attempts).where(attempts.c.job.in_(ids)).order_by(attempts.c.number)
     for row in (await transaction.execute(ordered)).mappings():
-        tried[row["job"]].append(Attempt(**{name: row[name] for name in Attempt.__struct_fields__}))
+        tried[row["job"]].append(_attempt(row))
     return [
         Job(
             **{name: row[name] for name in _COLUMNS},

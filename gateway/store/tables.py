@@ -84,7 +84,10 @@ jobs = Table(
     Column("leased_until", Double, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("cache_key", LargeBinary),  # what the same request finds its result by, where it asked for that
+    Column("waiting_since", Double),  # waits for a slot at a worker; NULL when it does not
+    Column("eta_at", Double),  # when it will probably be done
     Index("jobs_due", "due_at"),
+    Index("jobs_waiting", "waiting_since"),
     Index("jobs_of_caller", "caller", "id"),
     Index("jobs_alike", "caller", "fingerprint"),
     Index("jobs_cached", "cache_key"),
@@ -104,6 +107,7 @@ attempts = Table(
     Column("operation", JsonText),
     Column("error_code", Text),
     Column("price", BigInteger),
+    Column("gpu_price", BigInteger),
     Column("cost", BigInteger),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),

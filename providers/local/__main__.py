@@ -17,10 +17,11 @@ import uvicorn
 
 from providers.local.app import build
 from providers.local.engine import ENGINES
+from providers.local.gpu import Gpus
 from providers.local.hangup import wait_for_hangup
 from providers.local.queue import InUseError, Queue
 from providers.local.runner import Runner
-from providers.local.settings import KEY_VARIABLE, Settings
+from providers.local.settings import KEY_VARIABLE, PACE_VARIABLE, Settings
 from providers.local.worker import Worker
 
 log = logging.getLogger("fairlead.worker")
@@ -28,12 +29,14 @@ log = logging.getLogger("fairlead.worker")
 _ABOUT = """\
 Renders videos on this machine and serves them over the OpenAI Videos API (/v1/videos).
 
-Point any OpenAI client at it, or a Fairlead gateway: a provider with `dialect: openai`, `kind: video` and
+Point any OpenAI client at it, or a Fairlead gateway: a provider with `dialect: worker`, `kind: video` and
 `base_url: http://HOST:PORT/v1`. Accepted jobs are kept in the data directory and survive any crash of the
 worker or of its engine. One job is rendered at a time."""
 _MORE = f"""\
 environment:
   {KEY_VARIABLE}   bearer key that clients must send; without it everyone who reaches the port may use it
+
+  {PACE_VARIABLE}        testcard: seconds that a second of video takes at least, to rehearse a slow GPU
 
 engines:
   testcard   an H.264 test picture with the prompt on it; needs no GPU and no model
@@ -149,7 +152,8 @@ def _complain(what: str) -> int:
 async def _serve(settings: Settings, queue: Queue, listener: socket.socket, *, watch_stdin: bool) -> None:
     command = (sys.executable, "-m", "providers.local.child", settings.engine)
     runner = Runner(queue, command, settings.keep)
-    app = build(Worker(settings, queue, runner), settings.key)
+    gpus = Gpus()
+    app = build(Worker(settings, queue, runner, gpus), settings.key)
     server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
 
     def stop() -> None:
@@ -162,9 +166,10 @@ async def _serve(settings: Settings, queue: Queue, listener: socket.socket, *, w
         threading.Thread(target=_stop_on_hangup, args=(loop, stop), daemon=True).start()
     _announce(settings, listener)
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(runner.run())
+        beside = [tasks.create_task(runner.run()), tasks.create_task(gpus.watch())]
         await server.serve(sockets=[listener])
-        running.cancel()
+        for task in beside:
+            task.cancel()
 
 
 def _stop_on_hangup(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

@@ -66,13 +66,14 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """What was really rendered."""
+    """What was really rendered. The worker adds `gpu_seconds`: how long the engine worked on it."""
 
     width: int
     height: int
     fps: float
     seconds: float
     has_audio: bool = False
+    gpu_seconds: float | None = None
 
 
 class Task(Struct, frozen=True, kw_only=True):

@@ -138,6 +138,13 @@ class Queue:
         """The job that was accepted under that idempotency key."""
         return next(iter(self._jobs("SELECT * FROM jobs WHERE token = ?", token)), None)
 
+    def last_completed(self, count: int) -> Sequence[Job]:
+        """The jobs that were completed last, newest first."""
+        return self._jobs(
+            "SELECT * FROM jobs WHERE status = 'completed' ORDER BY finished_at DESC, place DESC LIMIT ?",
+            count,
+        )
+
     def waiting(self) -> Sequence[Job]:
         """The queued jobs, next first."""
         return self._jobs("SELECT * FROM jobs WHERE status = 'queued' ORDER BY place")

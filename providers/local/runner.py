@@ -17,9 +17,10 @@ from typing import cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from providers.local.engine import Done, Failed, Progress, Ready, Report, Task
-from providers.local.estimate import Pace
+from providers.local.estimate import REMEMBERED, Pace, volume
 from providers.local.queue import Job, Queue
 
 SILENCE = 600.0
@@ -55,6 +56,10 @@ class Runner:
         self._command = command
         self._keep = keep
         self._pace = Pace()
+        self._warm: set[str] = set()
+        for job in reversed(queue.last_completed(REMEMBERED)):
+            if job.output is not None and job.output.gpu_seconds is not None:
+                self._pace.observe(job.order, job.output.gpu_seconds)
         self._engine: Process | None = None
 
     async def run(self) -> None:
@@ -97,6 +102,19 @@ class Runner:
         """How far a job in progress is, 0 to 99."""
         return self.running.percent if self.running is not None and self.running.job.id == job.id else 0
 
+    def rate(self, model: str) -> float | None:
+        """Seconds of work per megapixel and second of video, as the last jobs of a model took.
+
+        Before its first job is done, what that has come to so far; None where there is none.
+        """
+        known, running = self._pace.rate(model), self.running
+        if known is not None or running is None or running.job.order.model != model:
+            return known
+        left = self.slot_free_in()
+        return (
+            None if left is None else (time.monotonic() - running.started + left) / volume(running.job.order)
+        )
+
     def slot_free_in(self) -> float | None:
         """Seconds until the running job is done, 0 when there is none, None when that is not known."""
         if self.running is None:
@@ -109,7 +127,8 @@ class Runner:
         waits = [self.slot_free_in()]
         if last is None or self.running is None or self.running.job.id != last.id:
             for job in self._queue.waiting():
-                waits.append(self._pace.expected(job.order))
+                rate = self.rate(job.order.model)
+                waits.append(None if rate is None else rate * volume(job.order))
                 if last is not None and job.id == last.id:
                     break
         known = [wait for wait in waits if wait is not None]
@@ -127,6 +146,7 @@ class Runner:
             log.info("the engine ended with status %s", await engine.wait())
         finally:
             self._engine, self.idle, self.running = None, False, None
+            self._warm.clear()
             if engine.returncode is None:
                 engine.kill()
                 await engine.wait()
@@ -162,8 +182,10 @@ class Runner:
     def _finish(self, running: Running, report: Done | Failed) -> None:
         now, took = int(time.time()), time.monotonic() - running.started
         if isinstance(report, Done):
-            self._queue.complete(running.job.id, report.output, now)
-            self._pace.observe(running.job.order, took)
+            order = running.job.order
+            self._queue.complete(running.job.id, replace(report.output, gpu_seconds=round(took, 3)), now)
+            self._pace.observe(order, took, first=order.model not in self._warm)
+            self._warm.add(order.model)
             log.info("%s completed in %.2f s", running.job.id, took)
         else:
             self._queue.fail(running.job.id, report.code, report.message, now)

@@ -7,6 +7,9 @@ from msgspec import Struct
 KEY_VARIABLE = "FAIRLEAD_WORKER_KEY"
 """The environment variable with the bearer key: a key on the command line would show in process lists."""
 
+PACE_VARIABLE = "TESTCARD_PACE"
+"""Read by the testcard engine: seconds that a second of video takes at least."""
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """Fixed for the life of the process.

@@ -5,7 +5,9 @@ every colour and every path comes from the order's own fields.
 """
 
 import hashlib
+import os
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +20,7 @@ from providers.local.backdrop import Backdrop, Footage, Lights, Picture
 from providers.local.card import Card
 from providers.local.encode import even, write_video
 from providers.local.engine import CLIP, IMAGE, Engine, Model, Order, Output
+from providers.local.settings import PACE_VARIABLE
 
 MODEL = Model(
     id="testcard",
@@ -33,9 +36,12 @@ MODEL = Model(
 
 
 class TestCard:
-    """Draws each frame and hands it to the encoder at once."""
+    """Draws each frame and hands it to the encoder at once, or `pace` seconds for a second of video."""
 
     __test__ = False  # not a test, whatever its name
+
+    def __init__(self, pace: float = 0.0) -> None:
+        self._pace = pace
 
     def models(self) -> Sequence[Model]:
         """One model, which can do everything the worker offers."""
@@ -57,13 +63,22 @@ class TestCard:
         output = Output(
             width=even(order.width), height=even(order.height), fps=MODEL.fps, seconds=count / MODEL.fps
         )
-        write_video(folder, _frames(order, folder, output, count), output, report)
+        frames = _frames(order, folder, output, count)
+        write_video(folder, _slowly(frames, self._pace / output.fps), output, report)
         return output
 
 
 def load() -> Engine:
     """The engine, ready at once: it has no weights."""
-    return TestCard()
+    return TestCard(float(os.environ.get(PACE_VARIABLE, "0")))
+
+
+def _slowly(frames: Iterator[av.VideoFrame], pause: float) -> Iterator[av.VideoFrame]:
+    """The frames, none sooner after the one before than the pause, in seconds."""
+    for frame in frames:
+        if pause:
+            time.sleep(pause)
+        yield frame
 
 
 def _frames(order: Order, folder: Path, output: Output, count: int) -> Iterator[av.VideoFrame]:

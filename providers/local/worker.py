@@ -17,6 +17,7 @@ from providers.local.fields import (
     read_footage,
     read_order,
 )
+from providers.local.gpu import Gpus
 from providers.local.queue import Inputs, Job, Queue
 from providers.local.refusal import RefusalError
 from providers.local.runner import Runner
@@ -35,9 +36,10 @@ _POLL_SHORTEST, _POLL_LONGEST, _POLL_SHARE = 0.2, 5.0, 0.1
 class Worker:
     """The queue, the runner and the rules between them."""
 
-    def __init__(self, settings: Settings, queue: Queue, runner: Runner) -> None:
+    def __init__(self, settings: Settings, queue: Queue, runner: Runner, gpus: Gpus) -> None:
         self.settings = settings
         self.runner = runner
+        self._gpus = gpus
         self._queue = queue
 
     def create(self, fields: Fields, token: str | None) -> Job:
@@ -141,7 +143,7 @@ class Worker:
             "object": "worker",
             "engine": self.settings.engine,
             "ready": ready is not None,
-            "models": [] if ready is None else [msgspec.to_builtins(model) for model in ready.models],
+            "models": [] if ready is None else [self._model(model) for model in ready.models],
             "versions": {} if ready is None else dict(ready.versions),
             "running": int(runner.running is not None),
             "queued": queued,
@@ -149,7 +151,13 @@ class Worker:
             "free_slots": int(runner.idle and not queued),
             "eta_s": None if left is None else round(left, 2),
             "restarts": runner.restarts,
+            "gpus": [msgspec.to_builtins(gpu) for gpu in self._gpus.seen],
         }
+
+    def _model(self, model: Model) -> Mapping[str, Any]:
+        """What it can make and how fast: `rate` is seconds of work per megapixel and second of video."""
+        rate = self.runner.rate(model.id)
+        return {**msgspec.to_builtins(model), "rate": None if rate is None else round(rate, 6)}
 
     def _known(self, token: str | None, mark: str) -> Job | None:
         """The job that was accepted under this idempotency key before."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall
+from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall, VideoWorker
 from providers.video import (
     fal,
     gemini_omni,
@@ -22,6 +22,7 @@ from providers.video import (
     veo,
     vllm_omni,
     wan,
+    worker,
     xai,
 )
 
@@ -44,6 +45,7 @@ VIDEO: Mapping[str, VideoAdapter] = {
     "veo": veo,
     "vllm_omni": vllm_omni,
     "wan": wan,
+    "worker": worker,
     "xai": xai,
 }
 VIDEO_CANCEL: Mapping[str, VideoCancel] = {
@@ -56,6 +58,8 @@ VIDEO_CANCEL: Mapping[str, VideoCancel] = {
     "seedance": seedance,
     "vllm_omni": vllm_omni,
     "wan": wan,
+    "worker": worker,
 }
 VIDEO_INLINE: Mapping[str, VideoInline] = {"gemini_omni": gemini_omni, "veo": veo}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {"kling": kling}
+VIDEO_WORKER: Mapping[str, VideoWorker] = {"worker": worker}

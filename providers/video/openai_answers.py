@@ -125,6 +125,7 @@ def _output(video: Video) -> VideoOutput:
         fps=number(told.get("fps", video.fps)),
         seconds=number(told.get("seconds", video.duration_s or video.seconds)),
         has_audio=audio if isinstance(audio, bool) else None,
+        gpu_seconds=number(told.get("gpu_seconds")),
     )
 
 

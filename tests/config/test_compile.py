@@ -36,7 +36,7 @@ def test_the_shipped_example_compiles_without_any_account() -> None:
         "sora-2-pro": "video",
     }
     assert all(target.price for route in snapshot.routes.values() for target in route.targets)
-    assert snapshot.routes["sora-2-pro"].targets[0].price == Price(per_second=12_000_000)
+    assert snapshot.routes["sora-2-pro"].targets[0].price == Price(per_second=12_000_000, gpu_second=500_000)
     (key,) = snapshot.keys
     assert key.sha256 == hashlib.sha256(b"demo-key").digest()
     assert key.caller.models is None

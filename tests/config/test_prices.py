@@ -56,6 +56,9 @@ def test_our_own_rows_win_over_the_library() -> None:
 def test_a_gpu_of_ones_own_has_a_price_per_second_of_video() -> None:
     written = model.Price(per_gpu_hour=3.60, rendering_seconds=25)
     assert of_file(written) == Price(per_second=25_000_000)
+    by_time = of_file(model.Price(per_gpu_hour=3.60), worker=True)
+    assert by_time == Price(gpu_second=1_000_000)
+    assert of_file(written, worker=True) == Price(per_second=25_000_000, gpu_second=1_000_000)
     assert of_file(model.Price(input=0.1, output=0.4)) == Price(input=100_000_000, output=400_000_000)
 
 

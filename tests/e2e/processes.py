@@ -81,10 +81,14 @@ class GatewayProcess(Server):
 
 
 class Studio(RunningWorker):
-    """A worker process that keeps its port over restarts. Jobs are found by their prompt."""
+    """A worker process that keeps its port over restarts. Jobs are found by their prompt.
 
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir, "--port", str(free_port()), "--queue-size", "200", "--watch-stdin")
+    `pace` is how many seconds a second of video takes it at least.
+    """
+
+    def __init__(self, data_dir: Path, pace: float = 0.0) -> None:
+        options = ("--port", str(free_port()), "--queue-size", "200", "--watch-stdin")
+        super().__init__(data_dir, *options, pace=pace)
 
     def jobs(self, prompt: str) -> list[dict[str, Any]]:
         """Every job it has accepted with that prompt, but for those that were deleted."""

@@ -25,10 +25,12 @@ from gateway.config.snapshot import (
 )
 from gateway.errors import LimitExceeded
 from gateway.media.workshop import Workshop
+from gateway.service.fleet import Fleet
 from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
+from gateway.service.video_queue import VideoQueue
 from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, Wish, read
 from gateway.service.video_results import Results
@@ -44,7 +46,7 @@ from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 from providers.types import Target, VideoLimits
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -205,14 +207,15 @@ async def rig(
     await migrate(database)
     door, notes, configs = Door(), Notes(), {"now": config}
     upstream = Upstream()
+    fleet = Fleet(upstream, lambda: configs["now"], VIDEO_WORKER, clock)
     parts = VideoParts(
         database=database, media=media, workshop=workshop or Workshop(), admission=door,
-        snapshot=lambda: configs["now"], results=Results(b"pepper"),
+        snapshot=fleet.snapshot, results=Results(b"pepper"),
         links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
-    tools = tools_of(upstream, parts)
+    tools = tools_of(upstream, parts, fleet=fleet)
     if fetcher is not None:
         tools = replace(tools, fetcher=fetcher)
     runner = Runner(parts, tools)
@@ -227,10 +230,13 @@ async def rig(
         await database.close()
 
 
-def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] = VIDEO) -> Tools:
+def tools_of(
+    upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] = VIDEO, fleet: Fleet | None = None
+) -> Tools:
     """The tools of a runner with dice that always show the same."""
+    fleet = fleet or Fleet(upstream, parts.snapshot, VIDEO_WORKER, parts.clock)
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
         recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
-        workshop=parts.workshop, dice=lambda: 0.5,
+        workshop=parts.workshop, dice=lambda: 0.5, queue=VideoQueue(parts, fleet, lambda: 0.5),
     )  # fmt: skip

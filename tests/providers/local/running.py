@@ -45,12 +45,15 @@ def children_of(pid: int) -> list[int]:
 
 
 class RunningWorker:
-    """One worker process; `start` after `kill` continues with the same data directory."""
+    """One worker process; `start` after `kill` continues with the same data directory.
 
-    def __init__(self, data_dir: Path, *options: str, key: str = "") -> None:
+    `pace` is how many seconds a second of video takes it at least.
+    """
+
+    def __init__(self, data_dir: Path, *options: str, key: str = "", pace: float = 0.0) -> None:
         self.data_dir = data_dir
         self._options = options
-        self._environment = os.environ | {"FAIRLEAD_WORKER_KEY": key}
+        self._environment = os.environ | {"FAIRLEAD_WORKER_KEY": key, "TESTCARD_PACE": str(pace)}
         self.start()
 
     def start(self) -> None:

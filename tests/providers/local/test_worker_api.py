@@ -145,7 +145,8 @@ def test_a_video_has_all_of_openais_keys_from_the_first_answer_on(finished: dict
     assert set(finished) - KEYS == {"seed", "output"}
     assert {key: type(finished[key]) for key in KEYS} == {key: type(expected[key]) for key in KEYS}
     assert (finished["size"], finished["seconds"]) == ("65x64", "1")
-    assert finished["output"] == {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False}
+    rendered = {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False}
+    assert finished["output"] == {**rendered, "gpu_seconds": finished["output"]["gpu_seconds"]}
 
 
 def test_polls_say_when_to_ask_again(worker: RunningWorker) -> None:
@@ -280,6 +281,7 @@ def test_the_worker_tells_what_it_can_make_and_how_busy_it_is(worker: RunningWor
     assert (model["min_seconds"], model["max_seconds"], model["default_size"]) == (1, 60, "720x1280")
     assert {"av", "numpy", "pillow"} <= set(idle["versions"])
     assert (idle["ready"], idle["free_slots"], idle["queued"], idle["eta_s"]) == (True, 1, 0, 0)
+    assert isinstance(idle["gpus"], list)
     running, queued = worker.create("busy", seconds=60), worker.create("behind it")
     busy = worker.get("/worker").json()
     assert (busy["free_slots"], busy["running"], busy["queued"]) == (0, 1, 1)
@@ -297,3 +299,17 @@ def test_a_key_is_asked_for_where_one_is_set(start: Callable[..., RunningWorker]
     assert list(worker.client("s3cret").videos.list()) == []
     assert httpx2.get(worker.base_url.removesuffix("/v1") + "/livez").status_code == 200
     assert worker.end(signal.SIGTERM) == 0
+
+
+def test_how_fast_it_is_is_known_after_the_first_video_and_outlives_a_restart(
+    start: Callable[..., RunningWorker],
+) -> None:
+    worker = start()
+    assert worker.get("/worker").json()["models"][0]["rate"] is None
+    done = worker.wait(worker.create("a first", size="128x128"))
+    took = done["output"]["gpu_seconds"]
+    assert took > 0
+    assert worker.get("/worker").json()["models"][0]["rate"] == pytest.approx(took / 0.016384, rel=0.01)
+    assert worker.end(signal.SIGTERM) == 0
+    worker.start()
+    assert worker.get("/worker").json()["models"][0]["rate"] == pytest.approx(took / 0.016384, rel=0.01)

@@ -98,6 +98,8 @@ def test_a_full_queue_says_when_to_come_back(start: Callable[..., RunningWorker]
     refused = worker.post("/videos", {"prompt": "one too many"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
     assert 1 <= int(refused.headers["retry-after"]) <= 60
+    told = worker.get("/worker").json()  # what the first one has come to so far says how long all take
+    assert told["eta_s"] > told["models"][0]["rate"] * 2 * (64 * 64 / 1e6)
     assert worker.post(f"/videos/{waiting[0]}/cancel").status_code == 200
     assert worker.video(worker.create("fits again"))["status"] == "queued"
 

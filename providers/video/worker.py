@@ -1,0 +1,99 @@
+"""Our own worker: OpenAI's Videos API, and what it tells of itself on `GET /v1/worker`.
+
+What it can make and how busy it is, is not configured but asked for; any program that answers so may stand in
+its place. Source: `providers/local/worker.py`.
+"""
+
+import msgspec
+from msgspec import Struct
+
+from providers.auth import bearer
+from providers.errors import ErrorKind, ProviderError
+from providers.types import HttpRequest, HttpResponse, Target, VideoLimits, WorkerModel, WorkerStatus
+from providers.video.openai import (
+    error,
+    video_cancel,
+    video_content,
+    video_create,
+    video_created,
+    video_poll,
+    video_update,
+)
+
+__all__ = [
+    "error",
+    "video_cancel",
+    "video_content",
+    "video_create",
+    "video_created",
+    "video_poll",
+    "video_update",
+    "worker_look",
+    "worker_status",
+]
+
+_PICTURES = ("first_frame", "reference_image")
+_CHANGES = frozenset(("edit", "extend"))
+
+
+class _Model(Struct):
+    id: str
+    operations: tuple[str, ...] = ("generate",)
+    inputs: list[str] | None = None
+    sizes: list[str] | None = None
+    min_edge: int = 1
+    max_short_edge: int | None = None
+    max_long_edge: int | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    rate: float | None = None
+
+
+class _Status(Struct):
+    models: list[_Model]
+    ready: bool = True
+    free_slots: int = 0
+    eta_s: float | None = None
+
+
+_decode = msgspec.json.Decoder(_Status).decode
+
+
+def worker_look(target: Target) -> HttpRequest:
+    """Ask the worker what it can make and how busy it is."""
+    return HttpRequest(
+        method="GET", url=f"{target.base_url}/worker", headers={**bearer(target), **target.headers}
+    )
+
+
+def worker_status(response: HttpResponse) -> WorkerStatus:
+    """What the worker says. Raises ProviderError for errors and for answers that are no worker's."""
+    if response.status >= 300:
+        raise error(response)
+    try:
+        told = _decode(response.body)
+    except msgspec.MsgspecError as broken:
+        raise ProviderError(
+            ErrorKind.PROTOCOL, "What answers there is no worker.", status=response.status
+        ) from broken
+    return WorkerStatus(
+        models={model.id: WorkerModel(limits=_limits(model), rate=model.rate) for model in told.models},
+        free_slots=told.free_slots if told.ready else 0,
+        free_in=told.eta_s,
+    )
+
+
+def _limits(model: _Model) -> VideoLimits:
+    longest = model.max_long_edge or model.max_short_edge
+    clips = ["source_video"] if _CHANGES & set(model.operations) else []
+    return VideoLimits(
+        operations=model.operations,
+        inputs=[*_PICTURES, *clips] if model.inputs is None else model.inputs,
+        max_inputs=1,
+        links=False,
+        sizes=model.sizes,
+        edges=None if longest is None else (model.min_edge, model.max_short_edge or longest, longest),
+        min_seconds=model.min_seconds,
+        max_seconds=model.max_seconds,
+        idempotent_submit=True,
+    )
