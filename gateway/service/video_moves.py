@@ -5,11 +5,13 @@ it, the charge, the webhook that tells of the end. Files and reservations outsid
 the commit, and are found again by whoever comes next if the process dies in between.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.errors import Unavailable
 from gateway.service import job_states
 from gateway.service.attempts import MESSAGES
 from gateway.service.job_states import Standing, follow
@@ -24,6 +26,8 @@ from providers.types import VideoUpdate
 
 KEPT = ("video", "thumbnail", "spritesheet")
 """Roles of the files that stay with a completed job; what it was made from goes."""
+_AGAIN = 0.2
+"""Seconds until a database that was away is tried again."""
 
 
 class SupersededError(Exception):
@@ -61,6 +65,22 @@ class Moves:
             saved = await _save(transaction, _moved(job, event, told), attempt, release=release)
         self._tell(saved, attempt)
         return saved
+
+    async def answered(
+        self, job: Job, event: str, attempt: Attempt, *, told: VideoUpdate | None = None
+    ) -> None:
+        """The same for what a submit led to, which nobody else knows: a database that is away is waited for.
+
+        Given up, an answer would be a doubt. Should the lease run out meanwhile, the fence says so. Writing
+        again what was written before its confirmation got lost changes nothing.
+        """
+        while True:
+            try:
+                await self.go(job, event, attempt, told=told)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
 
     async def fail(self, job: Job, code: str, attempt: Attempt | None = None, *, message: str = "") -> None:
         """The end of a job that cannot be delivered; the message is ours unless the request is at fault."""
