@@ -28,6 +28,7 @@ from gateway.config.live import Live
 from gateway.config.problems import ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
+from gateway.errors import Unavailable
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
@@ -239,7 +240,9 @@ class Gateway:
             await asyncio.sleep(KEY_REFRESH_SECONDS)
             try:
                 await self._load_keys()
-            except Exception:  # the keys in memory stay good while the database is away
+            except Unavailable:
+                log.warning("the database does not answer; the keys in memory stay in force")
+            except Exception:  # a bug here must not end the refreshing
                 log.exception("the keys could not be read; those in memory stay in force")
 
     async def _load_keys(self) -> None:
