@@ -112,6 +112,13 @@ class MemoryLimiter:
             del self._settled[lease]  # so that it goes to the end
         self._settled[lease] = now + SETTLED_MS
 
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]
+    ) -> bool:
+        """See `rules.Limiter`."""
+        await self.settle(lease, dimensions, actuals)
+        return True
+
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """See `rules.Limiter`."""
         now = self._now()

@@ -121,6 +121,25 @@ class RedisLimiter:
         if dimensions:
             self._book(lease, dimensions, actuals)
 
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]
+    ) -> bool:
+        """See `rules.Limiter`. Nothing is kept here to be settled later: whoever asked does."""
+        await self._alone.settle(lease, dimensions, actuals)
+        if self._failures >= FAILURES:
+            return False
+        command = self._command(self._settle, lease, dimensions, actuals)
+        try:
+            await self._redis.call(dimensions[0].key, command, self._settle)
+        except RefusedError as error:
+            _log.error("Redis refused to settle a lease: %s", error)
+        except StoreError as error:
+            if not isinstance(error, MovingError):
+                self._failed(error)
+            return False
+        self._answered()
+        return True
+
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """See `rules.Limiter`. What gets lost is made good by the next renewal."""
         await self._alone.renew(lease, dimensions)

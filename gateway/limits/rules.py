@@ -91,6 +91,11 @@ class Limiter(Protocol):
         away) is booked as used now. What exceeds the reservation is booked now, and may pass the limit.
         """
 
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int]
+    ) -> bool:
+        """The same, but true only once the store has said that it did; false asks to be called again."""
+
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises."""
 

@@ -190,10 +190,11 @@ class JobAdmission:
         self._admission.forget(lease)  # what a job holds is remembered for a day, longer than any job lives
         return msgspec.to_builtins(grant.dimensions)
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        """Book what one job used; a second call with the same lease does nothing."""
+    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> bool:
+        """Book what one job used; false when that has to be asked for again. A second booking does nothing."""
         dimensions = msgspec.convert(held or [], tuple[Dimension, ...])
         self._admission.forget(lease)
-        if dimensions:
-            used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
-            await self._limiter.settle(lease, dimensions, amounts(dimensions, used))
+        if not dimensions:
+            return True
+        used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
+        return await self._limiter.settle_surely(lease, dimensions, amounts(dimensions, used))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.errors import Unavailable
 from gateway.service import job_states
-from gateway.service.attempts import MESSAGES
+from gateway.service.attempts import MESSAGES, pause
 from gateway.service.job_states import Standing, follow
 from gateway.service.video_ports import VideoParts
 from gateway.service.webhooks import notice_of
@@ -116,8 +116,12 @@ class Moves:
         await self.settle(saved)
 
     async def settle(self, job: Job) -> None:
-        """Settle what was reserved, and then let go of the job for good."""
-        await self._admission.settle(job.lease, job.held, video_ms=job.video_ms, nano_dollars=job.cost or 0)
+        """Settle what was reserved, and only then let go of the job for good."""
+        used = {"video_ms": job.video_ms, "nano_dollars": job.cost or 0}
+        if not await self._admission.settle(job.lease, job.held, **used):
+            due = self.clock.now() + pause(job.tries + 1)
+            await self.go(replace(job, tries=job.tries + 1, due_at=due), "wait")
+            return
         names: list[str] = []
         async with self._database.write() as transaction:
             settled = replace(_moved(job, "settled", None), due_at=None)

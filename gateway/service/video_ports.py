@@ -26,8 +26,11 @@ class Admission(Protocol):
         `nano_dollars` is None when the price is not known, which a key with a dollar limit is refused.
         """
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        """Book what was used instead of what was reserved; a second call with this lease does nothing."""
+    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> bool:
+        """Book what was used instead of what was reserved; a second booking of this lease does nothing.
+
+        False when it is not certain that it was booked: the job must not be let go of before it is.
+        """
 
 
 class Observe:

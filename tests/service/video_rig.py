@@ -73,9 +73,11 @@ def snapshot(*targets: RouteTarget, policy: str = "in_order", model: str = "sora
 
 @dataclass
 class Door:
-    """An admission that keeps books: what is held, and what was settled, by lease."""
+    """An admission that keeps books: what is held, and what was settled, by lease. While it is `away` it cannot
+    be told of a settlement."""
 
     room: int = 10**9
+    away: bool = False
     held: dict[str, int] = field(default_factory=dict)
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -88,10 +90,13 @@ class Door:
         self.held[lease] = video_ms
         return {"caller": caller.id, "model": model, "video_ms": video_ms, "nano_dollars": nano_dollars}
 
-    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
+    async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> bool:
         assert held["video_ms"] > 0
+        if self.away:
+            return False
         if self.held.pop(lease, None) is not None:
             self.settled[lease] = (video_ms, nano_dollars)
+        return True
 
 
 @dataclass
