@@ -17,7 +17,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +30,7 @@ from gateway.limits.counters import RECORD_MS, SLOT_RETRY_MS
 from gateway.limits.memory import SETTLED_MS, MemoryLimiter
 from gateway.limits.nodes import Nodes
 from gateway.limits.rules import Dimension, Verdict
+from gateway.limits.unsettled import unsettled
 
 FAILURES = 3
 """So many calls in a row without success open the breaker."""
@@ -139,6 +140,15 @@ class RedisLimiter:
             return False
         self._answered()
         return True
+
+    async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """See `rules.Limiter`."""
+        found: dict[str, Sequence[Dimension]] = {}
+        if self._failures < FAILURES:
+            with contextlib.suppress(StoreError):
+                async for one in unsettled(self._redis, older, names):
+                    found[one.lease] = one.dimensions()
+        return found
 
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """See `rules.Limiter`. What gets lost is made good by the next renewal."""

@@ -96,6 +96,12 @@ class Limiter(Protocol):
     ) -> bool:
         """The same, but true only once the store has said that it did; false asks to be called again."""
 
+    async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """Leases that outlive their process, by a pattern like `video_*`, not renewed for so many seconds.
+
+        None when the store cannot be asked now.
+        """
+
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> None:
         """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises."""
 

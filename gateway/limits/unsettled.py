@@ -1,4 +1,4 @@
-"""Reservations that nobody settled: what a process that died still held, read from Redis for people to see.
+"""Reservations that nobody settled: what a process that died still held, read from Redis.
 
 Whoever holds a reservation renews it (`service/admission.py`), so one that was not renewed for longer than a
 lease lives has lost its owner, or belongs to a video job. It ends with its record; a budget keeps it longer,
@@ -15,12 +15,16 @@ from gateway.limits import words
 from gateway.limits.connection import Connection
 from gateway.limits.counters import RECORD_MS
 from gateway.limits.nodes import Nodes
+from gateway.limits.periods import SECONDS
+from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW, Dimension
+from gateway.limits.template import BUCKETS
 
 _PAGE = 500
 _COUNTER = re.compile(
     r"gw:\{.*?\}:(?P<kind>[wbcj]):(?P<owner>.*?)(?::(?P<name>requests|tokens|video_seconds|dollars):(?P<per>.+))?"
 )
 _SLOTS = {"c": "concurrent", "j": "video_jobs"}
+_KINDS = {"w": WINDOW, "b": BUDGET}
 
 
 class _Record(Struct):
@@ -31,7 +35,10 @@ class _Record(Struct):
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):
-    """One reservation: the id of its request or job, seconds since it was renewed, and (counter, amount)."""
+    """One reservation: the id of its request or job, seconds since it was renewed, and what it holds.
+
+    `held` is (counter, amount) of all that it counts in.
+    """
 
     lease: str
     age: float
@@ -39,8 +46,12 @@ class Unsettled(Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """It in a line: `req_1  12m0s  $4.10 of key:team-a per day:2026-11-20; 1 request at a time of key:team-a`."""
-        told = "; ".join(_told(key, amount) for key, amount in self.held)
+        told = "; ".join(_told(key, amount) for key, amount in self.held if amount)
         return f"{self.lease}  {words.wait(self.age)}  {told}"
+
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """What it counts in, as far as it takes to settle it."""
+        return tuple(_dimension(key, amount) for key, amount in self.held)
 
 
 def _told(key: str, amount: int) -> str:
@@ -52,17 +63,35 @@ def _told(key: str, amount: int) -> str:
     return f"{words.amount(name, amount)} of {found['owner']}{per}"
 
 
-async def unsettled(redis: Nodes, older: float) -> AsyncIterator[Unsettled]:
-    """Every reservation that was not renewed for `older` seconds, of all nodes. Raises StoreError."""
+def _dimension(key: str, amount: int) -> Dimension:
+    found = _COUNTER.fullmatch(key)
+    kind, name, per = (found["kind"], found["name"] or "", found["per"] or "") if found else ("", "", "")
+    return Dimension(
+        name=name or _SLOTS.get(kind, ""),
+        kind=_KINDS.get(kind, CONCURRENT),
+        key=key,
+        limit=amount,
+        cost=amount,
+        window=float(SECONDS.get(per, 0)),
+        buckets=BUCKETS.get(per, 1),
+        per=per,
+    )
+
+
+async def unsettled(redis: Nodes, older: float, names: str = "*") -> AsyncIterator[Unsettled]:
+    """Every reservation that was not renewed for `older` seconds, of all nodes; only those with such `names`.
+
+    Raises StoreError.
+    """
     async for node in redis.masters():
-        async for found in _of_node(node, older):
+        async for found in _of_node(node, older, names):
             yield found
 
 
-async def _of_node(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
+async def _of_node(redis: Connection, older: float, names: str) -> AsyncIterator[Unsettled]:
     cursor: bytes | int = 0
     while True:
-        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", "gw:{*}:l:*", "COUNT", _PAGE))
+        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", f"gw:{{*}}:l:{names}", "COUNT", _PAGE))
         for key in keys:
             record = await redis.call(("GET", key))
             age = (RECORD_MS - await redis.call(("PTTL", key))) / 1000
@@ -74,5 +103,5 @@ async def _of_node(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
 
 def _unsettled(key: str, record: bytes, age: float) -> Unsettled:
     told = msgspec.msgpack.decode(record, type=_Record)
-    held = [pair for pair in zip(told.keys, told.costs, strict=False) if pair[1]]
+    held = list(zip(told.keys, told.costs, strict=False))
     return Unsettled(lease=key.partition("}:l:")[2], age=age, held=held)

@@ -20,6 +20,8 @@ Spent: TypeAlias = Callable[[Mapping[str, str], float], Awaitable[int]]
 """Nano-dollars spent since a Unix time, from the ledger, by whom its columns say (see `template.whose`)."""
 
 RENEW_EVERY = LEASE_SECONDS / 3
+JOB_LEASE = "video_"
+"""How the names of leases of video jobs begin."""
 _MAX_SEEDS = 8
 _MAX_CALLERS = 10_000
 _MAX_MODELS = 1_000
@@ -198,3 +200,8 @@ class JobAdmission:
             return True
         used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
         return await self._limiter.settle_surely(lease, dimensions, amounts(dimensions, used))
+
+    async def unsettled(self, older: float) -> Mapping[str, Any]:
+        """What jobs hold for at least so many seconds, by lease: `held` for `settle`."""
+        found = await self._limiter.abandoned(f"{JOB_LEASE}*", older)
+        return {lease: msgspec.to_builtins(dimensions) for lease, dimensions in found.items()}

@@ -1,6 +1,6 @@
 """What the video stories need from outside, and the figures they run by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -31,6 +31,9 @@ class Admission(Protocol):
 
         False when it is not certain that it was booked: the job must not be let go of before it is.
         """
+
+    async def unsettled(self, older: float) -> Mapping[str, Any]:
+        """What was reserved for jobs at least so many seconds ago and is not settled: what `admit` gave, by lease."""
 
 
 class Observe:

@@ -17,6 +17,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.access import allowed_route
+from gateway.service.admission import JOB_LEASE
 from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
@@ -257,7 +258,7 @@ class Videos:
         self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin, route: Route
     ) -> Job:
         """Reserve, write down, and give back what was reserved if somebody was faster."""
-        parts, lease = self._parts, f"video_{ulid(self._parts.clock.now())}"
+        parts, lease = self._parts, f"{JOB_LEASE}{ulid(self._parts.clock.now())}"
         ask = wanted(wish.ask, parts.clock.now())
         try:
             held = await parts.admission.admit(

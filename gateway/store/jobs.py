@@ -86,6 +86,8 @@ class Job(Struct, frozen=True, kw_only=True):
         return next((row for row in self.media if row.role == role), None)
 
 
+_BATCH = 500
+"""Leases asked for in one statement: below every engine's limit of parameters."""
 _RELATED = frozenset(("attempts", "media"))
 _COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in _RELATED)
 _SAVED = ("state", "phase", "progress", "tries", "warnings", "error", "output", "cost", "video_ms",
@@ -163,6 +165,19 @@ async def next_due(transaction: Transaction) -> float | None:
     soonest = await transaction.execute(select(func.min(free_at)).where(jobs.c.due_at.is_not(None)))
     free: float | None = soonest.scalar_one()
     return free
+
+
+async def open_leases(transaction: Transaction, leases: Sequence[str]) -> set[str]:
+    """Which of these leases belong to jobs that are not done with."""
+    found: set[str] = set()
+    for start in range(0, len(leases), _BATCH):
+        some = jobs.c.lease.in_(leases[start : start + _BATCH])
+        found.update(
+            (
+                await transaction.execute(select(jobs.c.lease).where(jobs.c.due_at.is_not(None), some))
+            ).scalars()
+        )
+    return found
 
 
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:
