@@ -1,5 +1,6 @@
 """A PostgreSQL that refuses or hangs: what is in memory stays in force, and who needs it is told within a bound."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx2
 import pytest
 
 from gateway import app
+from gateway.store import engine
 from tests.faults import TcpProxy
 from tests.running import KEY, routing, running
 from tests.servers import PostgresServer, postgres_server  # noqa: F401 - a fixture
@@ -22,6 +24,33 @@ def behind(proxy: TcpProxy, server: PostgresServer) -> dict[str, str]:
     """The environment of a gateway that reaches a fresh database of the server's by the proxy."""
     url = server.create_database().replace(f":{server.port}/", f":{proxy.port}/")
     return {"FAIRLEAD_DATABASE_URL": url}
+
+
+async def test_who_needs_a_database_that_hangs_is_told_so_in_time_and_the_next_is_served(
+    tmp_path: Path,
+    postgres_server: PostgresServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with TcpProxy(postgres_server.port) as proxy:
+        async with running(ROUTING, tmp_path, behind(proxy, postgres_server)) as gateway:
+            async with httpx2.AsyncClient(base_url=gateway.url, headers=AUTHORIZED, timeout=5.0) as client:
+                assert (await client.get("/v1/videos/video_none")).status_code == 404
+                monkeypatch.setattr(engine, "ANSWER_SECONDS", 0.5)
+                monkeypatch.setattr(engine, "_LAST_SECONDS", 0.2)
+                await proxy.set("hang")
+                asked = [
+                    client.get("/v1/videos/video_none") for _ in range(40)
+                ]  # more than there are connections
+                for answer in await asyncio.gather(*asked):
+                    assert answer.status_code == 503
+                    assert answer.json()["error"]["code"] == "store_unavailable"
+                    assert answer.headers["retry-after"] == "1"
+                await proxy.set("pass")
+                await until_async(lambda: _found(client))
+
+
+async def _found(client: httpx2.AsyncClient) -> bool:
+    return (await client.get("/v1/videos/video_none")).status_code == 404
 
 
 async def test_keys_stay_in_force_while_they_cannot_be_read_and_no_accident_is_logged(
