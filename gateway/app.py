@@ -68,6 +68,8 @@ from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 log = logging.getLogger("fairlead.app")
 
+START_TRIES = 30
+"""How often the database is asked for, a second apart, before a start is given up."""
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
 _SOURCES = ("own", "learnt")
@@ -199,8 +201,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        await migrate(self._database)
-        await self._load_keys()
+        await self._find_database()
         beside = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -228,6 +229,20 @@ class Gateway:
             self._lines.flush()
             if self._close_export is not None:
                 await asyncio.to_thread(self._close_export)
+
+    async def _find_database(self) -> None:
+        """Bring it up to date and read the keys; one that goes away while we start is waited for, but not for ever."""
+        for left in reversed(range(START_TRIES)):
+            try:
+                await migrate(self._database)
+                await self._load_keys()
+            except Unavailable:
+                if not left:
+                    raise
+                log.warning("the database does not answer; the start waits for it")
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     def _hearsay(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
         if self._redis_url is None:

@@ -53,6 +53,24 @@ async def _found(client: httpx2.AsyncClient) -> bool:
     return (await client.get("/v1/videos/video_none")).status_code == 404
 
 
+async def test_a_start_waits_for_a_database_that_has_just_gone_away(
+    tmp_path: Path,
+    postgres_server: PostgresServer,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with TcpProxy(postgres_server.port) as proxy:
+        await proxy.set("refuse")
+
+        async def come_back() -> None:
+            await until_async(lambda: "the start waits for it" in caplog.text)
+            await proxy.set("pass")
+
+        coming = asyncio.create_task(come_back())
+        async with running(ROUTING, tmp_path, behind(proxy, postgres_server)):
+            await coming
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 async def test_keys_stay_in_force_while_they_cannot_be_read_and_no_accident_is_logged(
     tmp_path: Path,
     postgres_server: PostgresServer,  # noqa: F811
