@@ -52,7 +52,7 @@ from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import keys as key_rows
 from gateway.store import ledger
-from gateway.store.engine import Database
+from gateway.store.engine import Database, when_there
 from gateway.store.media import MediaStore
 from gateway.store.migrate import migrate
 from gateway.telemetry import names
@@ -68,8 +68,6 @@ from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL
 
 log = logging.getLogger("fairlead.app")
 
-START_TRIES = 30
-"""How often the database is asked for, a second apart, before a start is given up."""
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
 _SOURCES = ("own", "learnt")
@@ -201,7 +199,8 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        await self._find_database()
+        await when_there(lambda: migrate(self._database))
+        await when_there(self._load_keys)
         beside = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -229,20 +228,6 @@ class Gateway:
             self._lines.flush()
             if self._close_export is not None:
                 await asyncio.to_thread(self._close_export)
-
-    async def _find_database(self) -> None:
-        """Bring it up to date and read the keys; one that goes away while we start is waited for, but not for ever."""
-        for left in reversed(range(START_TRIES)):
-            try:
-                await migrate(self._database)
-                await self._load_keys()
-            except Unavailable:
-                if not left:
-                    raise
-                log.warning("the database does not answer; the start waits for it")
-                await asyncio.sleep(1.0)
-            else:
-                return
 
     def _hearsay(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
         if self._redis_url is None:

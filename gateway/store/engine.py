@@ -8,7 +8,7 @@ SQLite has one writer at a time, so a writing transaction takes the write lock a
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, TypeAlias
@@ -34,6 +34,8 @@ BUSY_SECONDS = 10
 ANSWER_SECONDS = 10.0
 """How long a transaction on PostgreSQL may take, the wait for a connection included. A server that hangs says
 nothing by itself; SQLite is in the process and cannot."""
+START_TRIES = 30
+"""How often a start asks for the database, a second apart, before it is given up."""
 _LAST_SECONDS = 1.0
 """How long the driver may try to call a query off before its connection is given up."""
 _POOL = 8
@@ -98,6 +100,19 @@ async def _transaction(engine: AsyncEngine, turn: _Turn, *, bounded: bool) -> As
         raise Unavailable(
             "The gateway's database does not answer; try again.", code="store_unavailable", retry_after=1
         ) from error
+
+
+async def when_there(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what a start needs as soon as the database answers. Raises Unavailable after START_TRIES."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            return await work()
+        except Unavailable:
+            if not left:
+                raise
+            log.warning("the database does not answer; the start waits for it")
+            await asyncio.sleep(1.0)
+    return None
 
 
 def insert_once(transaction: Transaction, table: Table) -> Insert:
