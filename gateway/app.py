@@ -81,6 +81,7 @@ class Gateway:
         self.draining = False
         self._admin_key = settings.admin_key
         self._redis_url = settings.redis_url
+        self._runs_jobs = settings.runs_jobs
         self.metrics = Metrics()
         self.gate = Gate(settings.max_in_flight, partial(self.metrics.count, names.OVERLOADS))
         self._board = Board()
@@ -197,8 +198,12 @@ class Gateway:
 
     # -- what runs beside the requests
 
+    def _lifespan(self, _app: Litestar) -> contextlib.AbstractAsyncContextManager[None]:
+        return self.working(runs_jobs=self._runs_jobs)
+
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
+    async def working(self, *, runs_jobs: bool) -> AsyncIterator[None]:
+        """All that goes on beside requests, from its start to its end; with or without moving video jobs on."""
         await when_there(lambda: migrate(self._database))
         await when_there(self._load_keys)
         beside = [
@@ -207,10 +212,11 @@ class Gateway:
                 ("follow the routing file", self.live.follow()),
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
-                ("run video jobs", self._runner.run()),
                 *self._hearsay(),
             )
         ]
+        if runs_jobs:
+            beside.append(asyncio.create_task(self._runner.run(), name="run video jobs"))
         writing = asyncio.create_task(self._books.keep(), name="write the ledger")
         try:
             yield

@@ -28,6 +28,7 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         "redis://user:password@host:port/number, or rediss://...",
     ),
     "FAIRLEAD_REPLICAS": (r"[1-9]\d{0,3}", "a whole number from 1 to 9999"),
+    "FAIRLEAD_RUNNER": (r"on|off", "on or off"),
     "FAIRLEAD_TRANSPORT": (r"keepalive|httpx2", "keepalive or httpx2"),
 }
 
@@ -41,6 +42,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     its share of every limit. `max_in_flight` (`FAIRLEAD_MAX_IN_FLIGHT`) is how many requests this process serves at
     once; what is above is refused with 503.
 
+    `runs_jobs` (`FAIRLEAD_RUNNER`, on or off) is whether a gateway moves video jobs on itself; `fairlead runner` does
+    in any case.
+
     `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
     """
 
@@ -52,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Secret | None = None
     transport: str = "keepalive"
     replicas: int = 1
+    runs_jobs: bool = True
     max_in_flight: int = MAX_IN_FLIGHT
 
 
@@ -74,6 +79,7 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
         redis_url=Secret(redis_url) if redis_url else None,
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),
+        runs_jobs=environment.get("FAIRLEAD_RUNNER") != "off",
         max_in_flight=int(environment.get("FAIRLEAD_MAX_IN_FLIGHT") or MAX_IN_FLIGHT),
     )
 
