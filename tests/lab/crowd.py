@@ -16,6 +16,8 @@ from tests.lab.fleet import KEY, MODELS, SECONDS, Fleet
 
 PATIENCE = 10_000
 """How often the official client repeats a call by itself, where nobody else does."""
+AT_ONCE = 32
+"""How many orders are being made at the same time: more would only keep whoever makes them busy."""
 _TIMEOUT = 10.0
 _AWAY = (openai.APIConnectionError, openai.InternalServerError)
 
@@ -45,6 +47,7 @@ class Crowd:
         self.orders = [Order(number=n, model=dice.choice(list(MODELS))) for n in range(jobs)]
         self._fleet = fleet
         self._dice = dice
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._clients = [
             openai.AsyncOpenAI(
                 base_url=f"{gateway.url}/v1",
@@ -90,7 +93,12 @@ class Crowd:
 
     async def _order(self, order: Order, after: float) -> None:
         await asyncio.sleep(after)
-        began = time.monotonic()
+        async with self._room:
+            began = time.monotonic()
+            order.id = (await self._made(order)).id
+            order.took = time.monotonic() - began
+
+    async def _made(self, order: Order) -> openai.types.Video:
         wish: dict[str, Any] = {
             "prompt": order.prompt,
             "model": order.model,
@@ -100,10 +108,8 @@ class Crowd:
         }
         clients = [self._clients[(order.number // 2 + turn) % 2] for turn in (0, 1)]
         if order.number % 2:
-            video = await clients[0].videos.create(**wish)
-        else:
-            video = await self._insist(clients, wish, {"Idempotency-Key": f"order-{order.number}"})
-        order.id, order.took = video.id, time.monotonic() - began
+            return await clients[0].videos.create(**wish)
+        return await self._insist(clients, wish, {"Idempotency-Key": f"order-{order.number}"})
 
     async def _insist(
         self, clients: Sequence[openai.AsyncOpenAI], wish: dict[str, Any], headers: dict[str, str]

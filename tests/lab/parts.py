@@ -87,8 +87,8 @@ async def kill(
     """Kill a living part of one kind or another each `every` seconds; how many of each kind it were."""
     killed: Counter[str] = Counter()
     began = time.monotonic()
-    for number in range(int(seconds / every)):
-        await asyncio.sleep(max(0.0, began + number * every - time.monotonic()))
+    while (now := time.monotonic()) < began + seconds:
+        await asyncio.sleep(every - (now - began) % every)
         kind = dice.choice(list(kinds))
         alive = [part for part in kinds[kind] if part.alive]
         if alive:
