@@ -114,6 +114,14 @@ def worker(context: typer.Context) -> None:
     raise typer.Exit(run(context.args))
 
 
+@cli.command()
+def runner(config: Config = None) -> None:
+    """Move video jobs on without serving anybody, beside gateways with the same database and Redis."""
+    from gateway.commands.runner import run  # noqa: PLC0415
+
+    run(config)
+
+
 @keys.command("create")
 def keys_create(
     name: Annotated[str, typer.Argument(help="A name to tell it by.")],

@@ -39,6 +39,7 @@ from gateway.config.live import Live
 from gateway.config.problems import ConfigError, ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
+from gateway.errors import Unavailable
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
@@ -75,7 +76,7 @@ from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import jobs, ledger
 from gateway.store import keys as key_rows
-from gateway.store.engine import Database
+from gateway.store.engine import Database, when_there
 from gateway.store.media import MediaStore
 from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
@@ -106,6 +107,7 @@ class Gateway:
         self.draining = False
         self._admin_key = settings.admin_key
         self._redis_url = settings.redis_url
+        self._runs_jobs = settings.runs_jobs
         self.metrics = Metrics()
         self.gate = Gate(settings.max_in_flight, partial(self.metrics.count, names.OVERLOADS))
         self._board = Board()
@@ -252,10 +254,14 @@ class Gateway:
 
     # -- what runs beside the requests
 
+    def _lifespan(self, _app: Litestar) -> contextlib.AbstractAsyncContextManager[None]:
+        return self.working(runs_jobs=self._runs_jobs)
+
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Litestar) -> AsyncIterator[None]:
-        await migrate(self._database)
-        await self._load_keys()
+    async def working(self, *, runs_jobs: bool) -> AsyncIterator[None]:
+        """All that goes on beside requests, from its start to its end; with or without moving video jobs on."""
+        await when_there(lambda: migrate(self._database))
+        await when_there(self._load_keys)
         beside = [
             asyncio.create_task(work, name=name)
             for name, work in (
@@ -264,11 +270,12 @@ class Gateway:
                 ("remember for the limiter", self._recall.keep()),
                 ("refresh keys", self._refresh_keys()),
                 ("look at quotas", self._look_at_quotas()),
-                ("run video jobs", self._runner.run()),
-                ("run batches", self._batch_runner.run()),
                 *self._hearsay(),
             )
         ]
+        if runs_jobs:
+            beside.append(asyncio.create_task(self._runner.run(), name="run video jobs"))
+            beside.append(asyncio.create_task(self._batch_runner.run(), name="run batches"))
         writing = asyncio.create_task(self._books.keep(), name="write the ledger")
         try:
             yield
@@ -298,7 +305,9 @@ class Gateway:
             await asyncio.sleep(KEY_REFRESH_SECONDS)
             try:
                 await self._load_keys()
-            except Exception:  # the keys in memory stay good while the database is away
+            except Unavailable:
+                log.warning("the database does not answer; the keys in memory stay in force")
+            except Exception:  # a bug here must not end the refreshing
                 log.exception("the keys could not be read; those in memory stay in force")
 
     async def _look_at_quotas(self) -> None:

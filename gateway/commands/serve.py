@@ -22,7 +22,7 @@ from gateway.commands.server import BACKLOG, Draining, configured
 from gateway.commands.worker import command as worker_command
 from gateway.config.settings import Settings, kept_secret, read
 from gateway.service.keys import PREFIX
-from gateway.store.engine import Database
+from gateway.store.engine import Database, when_there
 from gateway.store.migrate import migrate
 
 WORKER_PORT = 4100
@@ -104,10 +104,10 @@ def _listen(options: Options) -> socket.socket:
 
 
 async def _prepare(settings: Settings) -> None:
-    """Bring the database up to date; one that does not answer is said here, in a sentence."""
+    """Bring the database up to date; one that does not answer is waited for, and then said, in a sentence."""
     database = Database(settings.database_url.reveal())
     try:
-        await migrate(database)
+        await when_there(lambda: migrate(database))
     finally:
         await database.close()
 

@@ -34,6 +34,7 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         "redis://user:password@host:port/number, or rediss://..., with socket_timeout=SECONDS and the like after a ?",
     ),
     "FAIRLEAD_REPLICAS": (r"[1-9]\d{0,3}", "a whole number from 1 to 9999"),
+    "FAIRLEAD_RUNNER": (r"on|off", "on or off"),
     "FAIRLEAD_TRANSPORT": (r"keepalive|httpx2", "keepalive or httpx2"),
 }
 
@@ -56,6 +57,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     `signing` (`FAIRLEAD_C2PA_CERTIFICATE` and `FAIRLEAD_C2PA_KEY`) are the PEM files that videos are signed with: the
     chain, and the private key. None signs nothing.
 
+    `runs_jobs` (`FAIRLEAD_RUNNER`, on or off) is whether a gateway moves video jobs and batches on itself;
+    `fairlead runner` does in any case.
+
     `transport` is `keepalive` (ours) or `httpx2` (the stock one), from `FAIRLEAD_TRANSPORT`.
     """
 
@@ -69,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     signing: tuple[Path, Path] | None = None
     transport: str = "keepalive"
     replicas: int = 1
+    runs_jobs: bool = True
     max_in_flight: int = MAX_IN_FLIGHT
 
 
@@ -93,6 +98,7 @@ def read(environment: Mapping[str, str], config: Path | None = None) -> Settings
         signing=_signing(environment),
         transport=environment.get("FAIRLEAD_TRANSPORT") or "keepalive",
         replicas=int(environment.get("FAIRLEAD_REPLICAS") or 1),
+        runs_jobs=environment.get("FAIRLEAD_RUNNER") != "off",
         max_in_flight=int(environment.get("FAIRLEAD_MAX_IN_FLIGHT") or MAX_IN_FLIGHT),
     )
 

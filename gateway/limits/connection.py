@@ -170,6 +170,7 @@ class _Wire(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
+            self._transport = None  # what this turn of the loop still wanted to send goes nowhere
         calls, self._calls = self._calls, deque()
         for call in calls:
             call.fail(NoAnswerError(reason))

@@ -7,7 +7,7 @@ use: idle counters, settled leases and forgotten ones are dropped in passing.
 import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -118,6 +118,17 @@ class MemoryLimiter:
         if lease in self._settled:
             del self._settled[lease]  # so that it goes to the end
         self._settled[lease] = now + SETTLED_MS
+
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> bool:
+        """See `rules.Limiter`."""
+        await self.settle(lease, dimensions, actuals, at)
+        return True
+
+    async def abandoned(self, _names: str, _older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """See `rules.Limiter`: what is held here ends with this process."""
+        return {}
 
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
         """See `rules.Limiter`."""

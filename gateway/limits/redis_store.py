@@ -19,20 +19,20 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
 from gateway.limits.alone import Alone
 from gateway.limits.connection import MovingError, RefusedError, Reply, Script, StoreError, Word
-from gateway.limits.counters import RECORD_MS, SLOT_RETRY_MS
 from gateway.limits.epochs import Epochs
-from gateway.limits.memory import SETTLED_MS, MemoryLimiter
+from gateway.limits.memory import MemoryLimiter
 from gateway.limits.nodes import Nodes
 from gateway.limits.rules import Dimension, Verdict
+from gateway.limits.scripts import script
+from gateway.limits.unsettled import unsettled
 
 FAILURES = 3
 """So many calls in a row without success open the breaker."""
@@ -46,24 +46,11 @@ OWED_MOST = 10_000
 _BATCH = 100
 _GRANTED, _SEED, _NEVER = 1, 2, -1
 
-_SHARED_WITH_LUA = {
-    "RECORD_MS": RECORD_MS,
-    "SETTLED_MS": SETTLED_MS,
-    "SLOT_RETRY_MS": SLOT_RETRY_MS,
-}
-
 Owed: TypeAlias = tuple[str, Sequence[Dimension], tuple[float, Sequence[int]]]
 """A lease, its dimensions, and what `settle` was told: the date of the charge and the amounts."""
 
 _log = logging.getLogger("fairlead.limits")
 _pack = msgspec.msgpack.Encoder().encode
-
-
-def script(name: str) -> Script:
-    """A script that lies beside this module, with the constants it has in common with the code."""
-    here = Path(__file__).parent
-    lines = [f"local {word} = {value}\n" for word, value in _SHARED_WITH_LUA.items()]
-    return Script("".join(lines) + (here / "shared.lua").read_text() + (here / f"{name}.lua").read_text())
 
 
 class RedisLimiter:
@@ -128,6 +115,34 @@ class RedisLimiter:
         await self._alone.settle(lease, dimensions, actuals, at)
         if dimensions:
             self._book((lease, dimensions, (at, actuals)))
+
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> bool:
+        """See `rules.Limiter`. Nothing is kept here to be settled later: whoever asked does."""
+        await self._alone.settle(lease, dimensions, actuals, at)
+        if self._failures >= FAILURES:
+            return False
+        command = self._command(self._settle, lease, dimensions, (at, actuals))
+        try:
+            await self._redis.call(dimensions[0].key, command, self._settle)
+        except RefusedError as error:
+            _log.error("Redis refused to settle a lease: %s", error)
+        except StoreError as error:
+            if not isinstance(error, MovingError):
+                self._failed(error)
+            return False
+        self._answered()
+        return True
+
+    async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """See `rules.Limiter`."""
+        found: dict[str, Sequence[Dimension]] = {}
+        if self._failures < FAILURES:
+            with contextlib.suppress(StoreError):
+                async for one in unsettled(self._redis, older, names):
+                    found[one.lease] = one.dimensions()
+        return found
 
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
         """See `rules.Limiter`."""

@@ -98,6 +98,17 @@ class Limiter(Protocol):
         does not count it again.
         """
 
+    async def settle_surely(
+        self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
+    ) -> bool:
+        """The same, but true only once the store has said that it did; false asks to be called again."""
+
+    async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """Leases that outlive their process, by a pattern like `video_*`, not renewed for so many seconds.
+
+        None when the store cannot be asked now.
+        """
+
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
         """Keep a lease, and the slot it holds, alive for another LEASE_SECONDS. Never raises.
 

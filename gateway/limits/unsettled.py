@@ -1,4 +1,4 @@
-"""Reservations that nobody settled: what a process that died still held, read from Redis for people to see and close.
+"""Reservations that nobody settled: what a process that died still held, read from Redis to be seen and closed.
 
 Whoever holds a reservation renews it (`service/admission.py`), so one that was not renewed for longer than a
 lease lives has lost its owner, or belongs to a video job. It ends with its record; a budget keeps it longer,
@@ -17,8 +17,10 @@ from gateway.limits import words
 from gateway.limits.connection import Connection, Word
 from gateway.limits.counters import RECORD_MS
 from gateway.limits.nodes import Nodes
-from gateway.limits.redis_store import script
-from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW
+from gateway.limits.periods import SECONDS
+from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW, Dimension
+from gateway.limits.scripts import script
+from gateway.limits.template import BUCKETS
 
 HEDGE_LEASE = "-hedge"
 """What the lease of a hedge ends with; those of a request's other calls with a point and a number."""
@@ -40,9 +42,10 @@ class _Record(Struct):
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):
-    """One reservation: the id of its request or job, seconds since it was renewed, and (counter, amount).
+    """One reservation: the id of its request or job, seconds since it was renewed, and what it holds.
 
-    `place` is the part of the counters' keys that a cluster places them by.
+    `held` is (counter, amount) of all that it counts in. `place` is the part of the counters' keys that a cluster
+    places them by.
     """
 
     lease: str
@@ -85,6 +88,10 @@ class Unsettled(Struct, frozen=True, kw_only=True):
         told = "; ".join(_told(key, amount) for key, amount in self.held if amount)
         return f"{self.lease}  {words.wait(self.age)}  {told}"
 
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """What it counts in, as far as it takes to settle it."""
+        return tuple(_dimension(key, amount) for key, amount in self.held)
+
 
 def _told(key: str, amount: int) -> str:
     found = _COUNTER.fullmatch(key)
@@ -95,17 +102,35 @@ def _told(key: str, amount: int) -> str:
     return f"{words.amount(name, amount)} of {found['owner']}{per}"
 
 
-async def unsettled(redis: Nodes, older: float) -> AsyncIterator[Unsettled]:
-    """Every reservation that was not renewed for `older` seconds, of all nodes. Raises StoreError."""
+def _dimension(key: str, amount: int) -> Dimension:
+    found = _COUNTER.fullmatch(key)
+    kind, name, per = (found["kind"], found["name"] or "", found["per"] or "") if found else ("", "", "")
+    return Dimension(
+        name=name or _SLOTS.get(kind, ""),
+        kind=_KINDS.get(kind, CONCURRENT),
+        key=key,
+        limit=amount,
+        cost=amount,
+        window=float(SECONDS.get(per, 0)),
+        buckets=BUCKETS.get(per, 1),
+        per=per,
+    )
+
+
+async def unsettled(redis: Nodes, older: float, names: str = "*") -> AsyncIterator[Unsettled]:
+    """Every reservation that was not renewed for `older` seconds, of all nodes; only those with such `names`.
+
+    Raises StoreError.
+    """
     async for node in redis.masters():
-        async for found in _of_node(node, older):
+        async for found in _of_node(node, older, names):
             yield found
 
 
-async def _of_node(redis: Connection, older: float) -> AsyncIterator[Unsettled]:
+async def _of_node(redis: Connection, older: float, names: str) -> AsyncIterator[Unsettled]:
     cursor: bytes | int = 0
     while True:
-        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", "gw:{*}:l:*", "COUNT", _PAGE))
+        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", f"gw:{{*}}:l:{names}", "COUNT", _PAGE))
         for key in keys:
             record = await redis.call(("GET", key))
             age = (RECORD_MS - await redis.call(("PTTL", key))) / 1000

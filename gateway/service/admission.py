@@ -21,6 +21,8 @@ Spent: TypeAlias = Callable[[Dimension, Mapping[str, str], float], Awaitable[int
 """Nano-dollars that a budget's ledger has from before a Unix time, by whom its columns say (see `template.whose`)."""
 
 RENEW_EVERY = LEASE_SECONDS / 3
+JOB_LEASE = "video_"
+"""How the names of leases of video jobs begin."""
 _MAX_SEEDS = 8
 _MAX_CALLERS = 10_000
 _MAX_MODELS = 1_000
@@ -196,13 +198,22 @@ class JobAdmission:
 
     async def settle(
         self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
-    ) -> None:
-        """Book what one job used; a second call with the same lease does nothing. `at`: see `rules.Limiter`."""
+    ) -> bool:
+        """Book what one job used; false when that has to be asked for again. A second booking does nothing.
+
+        `at`: see `rules.Limiter`.
+        """
         dimensions = reserved(held)
         self._admission.forget(lease)
-        if dimensions:
-            used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
-            await self._limiter.settle(lease, dimensions, amounts(dimensions, used), at)
+        if not dimensions:
+            return True
+        used = Costs(concurrent=0, nano_dollars=nano_dollars, video_ms=video_ms)
+        return await self._limiter.settle_surely(lease, dimensions, amounts(dimensions, used), at)
+
+    async def unsettled(self, older: float) -> Mapping[str, Any]:
+        """What jobs hold for at least so many seconds, by lease: `held` for `settle`."""
+        found = await self._limiter.abandoned(f"{JOB_LEASE}*", older)
+        return {lease: msgspec.to_builtins(dimensions) for lease, dimensions in found.items()}
 
 
 def reserved(held: Any) -> Sequence[Dimension]:

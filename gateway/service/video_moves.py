@@ -5,14 +5,16 @@ it, the charge, the webhook that tells of the end. Files and reservations outsid
 the commit, and are found again by whoever comes next if the process dies in between.
 """
 
+import asyncio
 import math
 from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.errors import Unavailable
 from gateway.service import job_states
-from gateway.service.attempts import MESSAGES
+from gateway.service.attempts import MESSAGES, pause
 from gateway.service.job_states import Standing, follow
 from gateway.service.video_ports import VideoParts
 from gateway.service.webhooks import notice_of
@@ -25,6 +27,8 @@ from providers.types import VideoUpdate
 
 KEPT = ("video", "thumbnail", "spritesheet")
 """Roles of the files that stay with a completed job; what it was made from goes."""
+_AGAIN = 0.2
+"""Seconds until a database that was away is tried again."""
 
 
 class SupersededError(Exception):
@@ -63,6 +67,22 @@ class Moves:
         self._tell(saved, attempt)
         return saved
 
+    async def answered(
+        self, job: Job, event: str, attempt: Attempt, *, told: VideoUpdate | None = None
+    ) -> None:
+        """The same for what a submit led to, which nobody else knows: a database that is away is waited for.
+
+        Given up, an answer would be a doubt. Should the lease run out meanwhile, the fence says so. Writing
+        again what was written before its confirmation got lost changes nothing.
+        """
+        while True:
+            try:
+                await self.go(job, event, attempt, told=told)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
+
     async def fail(self, job: Job, code: str, attempt: Attempt | None = None, *, message: str = "") -> None:
         """The end of a job that cannot be delivered; the message is ours unless the request is at fault."""
         failure = (code, message or MESSAGES.get(code, MESSAGES["provider_error"]))
@@ -97,14 +117,13 @@ class Moves:
         await self.settle(saved)
 
     async def settle(self, job: Job) -> None:
-        """Settle what was reserved, and then let go of the job for good."""
-        await self._admission.settle(
-            job.lease,
-            job.held,
-            video_ms=job.video_ms,
-            nano_dollars=job.cost or 0,
-            at=job.completed_at or math.inf,
-        )
+        """Settle what was reserved, and only then let go of the job for good."""
+        used = {"video_ms": job.video_ms, "nano_dollars": job.cost or 0}
+        charged_at = job.completed_at or math.inf
+        if not await self._admission.settle(job.lease, job.held, **used, at=charged_at):
+            due = self.clock.now() + pause(job.tries + 1)
+            await self.go(replace(job, tries=job.tries + 1, due_at=due), "wait")
+            return
         names: list[str] = []
         async with self._database.write() as transaction:
             settled = replace(_moved(job, "settled", None), due_at=None)

@@ -1,7 +1,7 @@
 """What the video stories need from outside, and the figures they run by."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -32,11 +32,15 @@ class Admission(Protocol):
 
     async def settle(
         self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
-    ) -> None:
-        """Book what was used instead of what was reserved; a second call with this lease does nothing.
+    ) -> bool:
+        """Book what was used instead of what was reserved; a second booking of this lease does nothing.
 
-        `at` is the date of the charge in the ledger, in Unix seconds.
+        `at` is the date of the charge in the ledger, in Unix seconds. False when it is not certain that it was
+        booked: the job must not be let go of before it is.
         """
+
+    async def unsettled(self, older: float) -> Mapping[str, Any]:
+        """What was reserved for jobs at least so many seconds ago and is not settled: what `admit` gave, by lease."""
 
 
 class Observe:

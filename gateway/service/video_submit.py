@@ -159,14 +159,14 @@ class Submitting:
                 return await self._doubt(job, attempt)
             wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
             later = replace(job, tries=job.tries + 1, due_at=now() + wait)
-            await self._moves.go(later, "submit", attempt)
+            await self._moves.answered(later, "submit", attempt)
             return None
         told = _warnings(made.request, attempt.provider)
         operation = {**made.request.operation, **update.operation}
         begun = replace(attempt, certainty=rules.CREATED, operation=operation)
         due = now() + rules.poll_after(0.0, update.retry_after, self._moves.figures.poll)
         warnings = list(dict.fromkeys([*job.warnings, *told]))
-        await self._moves.go(
+        await self._moves.answered(
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
         return None
@@ -200,7 +200,8 @@ class Submitting:
         warnings = list(job.warnings)
         if error.kind is ErrorKind.UNSUPPORTED and error.param:
             warnings.append(f"{attempt.provider} cannot be told `{error.param}`")
-        await self._moves.go(replace(job, due_at=now, tries=refusals, warnings=warnings), event, over)
+        waiting = replace(job, due_at=now, tries=refusals, warnings=warnings)
+        await self._moves.answered(waiting, event, over)
         return None
 
     async def _doubt(self, job: Job, attempt: Attempt) -> None:

@@ -1,7 +1,11 @@
-"""Clears away what time has made worthless: expired content and files, old keys and webhooks, orphaned bytes."""
+"""Clears away what time has made worthless.
+
+Expired content and files, old idempotency keys and webhooks, orphaned bytes, what is reserved for jobs that never came
+to be.
+"""
 
 from gateway.service.video_ports import VideoParts
-from gateway.store import files, idempotency, media_rows, outbox
+from gateway.store import files, idempotency, jobs, media_rows, outbox
 
 KEY_LIFE = 2 * 86_400.0
 """Seconds for which an idempotency key is remembered."""
@@ -9,6 +13,8 @@ NOTICE_LIFE = 30 * 86_400.0
 """Seconds for which a webhook that is over can be sent again."""
 ORPHAN_AGE = 3_600.0
 """A file this old without a row was written by a process that died before it could write the row."""
+UNWRITTEN_AGE = 120.0
+"""A reservation this old without a job was made by a process that died before it could write the job."""
 
 
 async def sweep(parts: VideoParts) -> None:
@@ -24,3 +30,14 @@ async def sweep(parts: VideoParts) -> None:
     async with parts.database.read() as transaction:
         known = await media_rows.known_media(transaction, old) | await files.known(transaction, old)
     await parts.media.remove(name for name in old if name not in known)
+    await _let_go(parts)
+
+
+async def _let_go(parts: VideoParts) -> None:
+    held = await parts.admission.unsettled(UNWRITTEN_AGE)
+    if not held:
+        return
+    async with parts.database.read() as transaction:
+        known = await jobs.open_leases(transaction, list(held))
+    for lease in held.keys() - known:
+        await parts.admission.settle(lease, held[lease], video_ms=0, nano_dollars=0)

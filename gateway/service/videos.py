@@ -17,6 +17,7 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
 from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
+from gateway.service.admission import JOB_LEASE
 from gateway.service.video_content import VARIANTS, VIDEO, Content, Contents, check_ready
 from gateway.service.video_inputs import MAX_CLIP, Upload
 from gateway.service.video_links import Link, content_url
@@ -77,7 +78,7 @@ class Videos:
         found = await video_cache.find(parts, caller, wish.cache_key or b"")
         if found is None:
             return None
-        use, lease = None, f"video_{ulid(now)}"
+        use, lease = None, f"{JOB_LEASE}{ulid(now)}"
         try:
             held = await parts.admission.admit(
                 caller, model=found.model, video_ms=0, nano_dollars=0, lease=lease
@@ -224,7 +225,7 @@ class Videos:
         self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin, route: Route
     ) -> Job:
         """Reserve, write down, and give back what was reserved if somebody was faster."""
-        parts, lease = self._parts, f"video_{ulid(self._parts.clock.now())}"
+        parts, lease = self._parts, f"{JOB_LEASE}{ulid(self._parts.clock.now())}"
         ask = wanted(wish.ask, parts.clock.now())
         try:
             held = await parts.admission.admit(

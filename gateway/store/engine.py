@@ -8,7 +8,7 @@ SQLite has one writer at a time, so a writing transaction takes the write lock a
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, TypeAlias
@@ -31,6 +31,13 @@ _Turn: TypeAlias = AbstractAsyncContextManager[None]
 
 BUSY_SECONDS = 10
 """How long a SQLite writer waits for the write lock."""
+ANSWER_SECONDS = 10.0
+"""How long a transaction on PostgreSQL may take, the wait for a connection included. A server that hangs says
+nothing by itself; SQLite is in the process and cannot."""
+START_TRIES = 30
+"""How often a start asks for the database, a second apart, before it is given up."""
+_LAST_SECONDS = 1.0
+"""How long the driver may try to call a query off before its connection is given up."""
 _POOL = 8
 _AWAY = (OperationalError, InterfaceError)
 _PRAGMAS = (f"busy_timeout={BUSY_SECONDS * 1000}", "synchronous=FULL", "foreign_keys=ON")
@@ -54,17 +61,23 @@ class Database:
         self._writing = self.engine.execution_options(fairlead_write=True)
         # SQLite waits for the write lock by sleeping and trying again; inside one process we queue instead.
         self._turn = asyncio.Lock() if sqlite_file else nullcontext()
+        self._bounded = not sqlite_file
 
     def read(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that only reads. Raises Unavailable when the database cannot be reached."""
-        return _transaction(self.engine, nullcontext())
+        """A transaction that only reads. Raises Unavailable when the database does not answer in time."""
+        return _transaction(self.engine, nullcontext(), bounded=self._bounded)
 
     def write(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that may write; keep it short, and never wait for a network inside it.
 
-        Raises Unavailable when the database cannot be reached, or stays locked for BUSY_SECONDS.
+        Raises Unavailable when the database does not answer in time, or stays locked for BUSY_SECONDS. Whether
+        it was committed is not certain then.
         """
-        return _transaction(self._writing, self._turn)
+        return _transaction(self._writing, self._turn, bounded=self._bounded)
+
+    def change(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that changes the schema, which takes as long as it takes. Raises as `write` does."""
+        return _transaction(self._writing, self._turn, bounded=False)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -72,17 +85,34 @@ class Database:
 
 
 @asynccontextmanager
-async def _transaction(engine: AsyncEngine, turn: _Turn) -> AsyncIterator[Transaction]:
+async def _transaction(engine: AsyncEngine, turn: _Turn, *, bounded: bool) -> AsyncIterator[Transaction]:
+    seconds, last = (ANSWER_SECONDS, ANSWER_SECONDS + _LAST_SECONDS) if bounded else (None, None)
     try:
-        async with turn, engine.begin() as transaction:
+        # Cancelled once, psycopg asks the server to call the query off, and of one that hangs it waits ten seconds
+        # for that; cancelled again, it gives the connection up.
+        async with asyncio.timeout(last), asyncio.timeout(seconds), turn, engine.begin() as transaction:
             yield transaction
-    except (DBAPIError, QueueTimeout) as error:
+    except (DBAPIError, QueueTimeout, TimeoutError) as error:
         if isinstance(error, DBAPIError) and not (isinstance(error, _AWAY) or error.connection_invalidated):
             raise
-        log.warning("the database failed: %s", str(error).partition("\n")[0][:300])
+        said = str(error).partition("\n")[0][:300]
+        log.warning("the database failed: %s", said or f"it did not answer within {seconds} s")
         raise Unavailable(
             "The gateway's database does not answer; try again.", code="store_unavailable", retry_after=1
         ) from error
+
+
+async def when_there(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what a start needs as soon as the database answers. Raises Unavailable after START_TRIES."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            return await work()
+        except Unavailable:
+            if not left:
+                raise
+            log.warning("the database does not answer; the start waits for it")
+            await asyncio.sleep(1.0)
+    return None
 
 
 def insert_once(transaction: Transaction, table: Table) -> Insert:

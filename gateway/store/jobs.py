@@ -91,6 +91,8 @@ class Job(Struct, frozen=True, kw_only=True):
         return next((row for row in self.media if row.role == role), None)
 
 
+_BATCH = 500
+"""Leases asked for in one statement: below every engine's limit of parameters."""
 _RELATED = frozenset(("attempts", "media"))
 _COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in _RELATED)
 _SAVED = ("state", "phase", "progress", "tries", "warnings", "error", "output", "cost", "video_ms",
@@ -238,6 +240,19 @@ async def held(transaction: Transaction, phases: Collection[str]) -> Sequence[tu
     """What jobs in these phases hold: `lease` and `held` of each."""
     query = select(jobs.c.lease, jobs.c.held).where(jobs.c.due_at.is_not(None), jobs.c.phase.in_(phases))
     return [(lease, what) for lease, what in await transaction.execute(query)]
+
+
+async def open_leases(transaction: Transaction, leases: Sequence[str]) -> set[str]:
+    """Which of these leases belong to jobs that are not done with."""
+    found: set[str] = set()
+    for start in range(0, len(leases), _BATCH):
+        some = jobs.c.lease.in_(leases[start : start + _BATCH])
+        found.update(
+            (
+                await transaction.execute(select(jobs.c.lease).where(jobs.c.due_at.is_not(None), some))
+            ).scalars()
+        )
+    return found
 
 
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:

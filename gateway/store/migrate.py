@@ -30,7 +30,7 @@ async def migrate(database: Database) -> None:
     async with database.read() as transaction:
         if await transaction.run_sync(_revision) >= HEAD:
             return
-    async with database.write() as transaction:
+    async with database.change() as transaction:
         if is_postgres(transaction):
             await transaction.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
         await transaction.run_sync(_upgrade)

@@ -1,6 +1,6 @@
 """The fault laboratory: providers, servers and processes that fail on command, and what must hold all the same.
 
-Read in this order, ten minutes in all:
+Read in this order, fifteen minutes in all:
 
 | module | what |
 |---|---|
@@ -10,6 +10,11 @@ Read in this order, ten minutes in all:
 | `stage.py` | one gateway, and for each pair of dialects a route with a primary and a fallback |
 | `history.py` | what callers saw, what providers did and what was booked, and the invariants over them |
 | `killer.py` | kills and starts real server processes while others work |
+| `parts.py` | the parts of a fleet as processes under supervisors, and who kills them |
+| `fleet.py` | two gateways, a worker, PostgreSQL, Redis, a provider that knows no repeats, a receiver of webhooks |
+| `crowd.py` | who orders videos from the fleet and looks at them |
+| `verdict.py` | what a run of chaos left behind, from the outside, and the promises it must have kept |
+| `chaos.py` | the run: orders, kills, rest, verdict |
 
 Beside it stand the older parts that it is made of: `tests/transport/faulty.py` (a raw HTTP server, byte by
 byte), `tests/upstreams.py` (recorded answers), `tests/faults.py` (a TCP proxy for Redis and PostgreSQL that

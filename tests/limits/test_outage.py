@@ -107,6 +107,25 @@ async def test_what_was_granted_before_is_settled_after(redis_server: RedisServe
         assert (await asker.acquire(fresh("look"), looked)).remaining == [80, 1, 700]
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_who_must_be_sure_is_told_what_is_unsettled(redis_server: RedisServer, fault: Mode) -> None:  # noqa: F811
+    tenant = fresh()
+    asked = [window(tenant, 100, cost=50), slots(tenant, 1), budget(tenant, 1000, 500)]
+    looked = [structs.replace(dimension, cost=0) for dimension in asked]
+    async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "closed") as asker:
+        await asker.seed(asked[2], 0)
+        await asker.acquire("job", asked)
+        await proxy.set(fault)
+        for _ in range(5):
+            assert not await asker.settle_surely("job", asked, [20, 1, 300])
+        assert asker.unsettled == 0
+        await proxy.set("pass")
+        await heal(asker, looked)
+        for _ in range(2):
+            assert await asker.settle_surely("job", asked, [20, 1, 300])
+        assert (await asker.acquire(fresh("look"), looked)).remaining == [80, 1, 700]
+
+
 async def test_an_answer_that_never_came_holds_nothing_when_redis_is_back(redis_server: RedisServer) -> None:  # noqa: F811
     tenant = fresh()
     asked = [window(tenant, 100), slots(tenant, 100)]

@@ -12,7 +12,7 @@ import redis
 import uvloop
 from msgspec import structs
 
-from gateway.limits.connection import TIMEOUT, Script, parse
+from gateway.limits.connection import TIMEOUT, Connection, NoAnswerError, Script, parse
 from gateway.limits.rules import Dimension, Limiter
 from tests.faults import TcpProxy
 from tests.limits.asked import budget, fresh, limiter, slots, until, window
@@ -173,6 +173,25 @@ def test_it_works_on_the_event_loop_the_gateway_uses(redis_server: RedisServer) 
                 assert (await asking).backend == "redis"
             await asker.settle("a", asked, [0])
             await until_left(asker, asked, [2])
+
+    uvloop.run(ask())
+
+
+def test_a_socket_that_goes_before_it_was_written_to_is_no_accident(redis_server: RedisServer) -> None:  # noqa: F811
+    async def ask() -> None:
+        accidents: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: accidents.append(told))
+        way = Connection(parse(redis_server.url))
+        await way.call(("PING",))
+        assert way._wire is not None
+        assert way._wire._transport is not None
+        way._wire._transport.abort()  # its end is told in this turn of the loop, before what is sent now is written
+        with pytest.raises(NoAnswerError):
+            await way._wire.send(("PING",))
+        assert await way.call(("PING",)) == b"PONG"
+        await way.close()
+        await asyncio.sleep(0)
+        assert not accidents
 
     uvloop.run(ask())
 

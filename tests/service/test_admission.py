@@ -11,7 +11,7 @@ from gateway.config.snapshot import Caller, LimitRule
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.rules import Limiter
 from gateway.limits.template import Costs
-from gateway.service.admission import Admission
+from gateway.service.admission import Admission, JobAdmission
 from tests.limits.asked import fresh, limiter
 from tests.servers import RedisServer, redis_server  # noqa: F401
 
@@ -22,6 +22,12 @@ RULES = (
     LimitRule(dimension="dollars", limit=5_000, per="day"),
 )
 NEEDED = Costs(requests=1, tokens=400, nano_dollars=700)
+JOBS = (
+    LimitRule(dimension="requests", limit=9, per="minute"),
+    LimitRule(dimension="video_jobs", limit=3),
+    LimitRule(dimension="video_seconds", limit=60_000, per="day"),
+    LimitRule(dimension="dollars", limit=5_000, per="day"),
+)
 
 
 @asynccontextmanager
@@ -63,3 +69,26 @@ async def test_headroom_is_told_and_not_taken(redis_server: RedisServer, where: 
 async def test_a_key_without_limits_has_none_to_tell():
     admission = Admission(MemoryLimiter(), _nothing_spent, SYSTEM)
     assert await admission.headroom(Caller(id="free", name="free"), "m", "look", NEEDED) == ()
+
+
+async def test_whoever_finds_what_a_dead_process_reserved_for_a_job_can_give_it_back(
+    redis_server: RedisServer,  # noqa: F811
+) -> None:
+    caller = Caller(id=fresh(), name="one", limits=JOBS)
+    wanted = Costs(concurrent=0, nano_dollars=700, video_ms=4000, video_jobs=1)
+
+    def door(limiter: Limiter) -> tuple[Admission, JobAdmission]:
+        admission = Admission(limiter, _nothing_spent, SYSTEM)
+        return admission, JobAdmission(admission, limiter, SYSTEM, unknown_price_ok=lambda: False)
+
+    async with limiter(redis_server.url) as dead, limiter(redis_server.url) as alive:
+        whole, other = door(alive)
+        before = [room.left for room in await whole.headroom(caller, "sora", fresh(), wanted)]
+        lease = f"video_{fresh()}"
+        await door(dead)[1].admit(caller, model="sora", video_ms=4000, nano_dollars=700, lease=lease)
+        held = (await other.unsettled(0.0))[lease]
+        assert lease not in await other.unsettled(60.0)
+        assert await other.settle(lease, held, video_ms=0, nano_dollars=0)
+        after = [room.left for room in await whole.headroom(caller, "sora", fresh(), wanted)]
+        assert after == [before[0] - 1, *before[1:]]  # it was a request, whatever became of it
+        assert lease not in await other.unsettled(0.0)

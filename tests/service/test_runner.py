@@ -15,7 +15,7 @@ from gateway.service.video_inputs import Upload
 from gateway.store.jobs import Job
 from gateway.store.media import whole
 from tests.service.video_provider import MP4, PNG, Provider
-from tests.service.video_rig import ANN, Rig, rig, snapshot, target
+from tests.service.video_rig import ANN, Hasty, Rig, rig, snapshot, target
 
 
 async def content(r: Rig, job: Job, variant: str = "video") -> bytes:
@@ -327,3 +327,19 @@ async def test_a_step_cut_by_an_impatient_stop_is_in_doubt_and_free_for_others(t
         await r.runner.stop(grace=0.1)
         found = await r.videos.get(ANN, job.id)
         assert (found.phase, found.leased_until) == ("submitting", 0.0)
+
+
+async def test_a_job_is_let_go_of_only_when_its_settlement_is_certain(tmp_path: Path) -> None:
+    hasty = Hasty()
+    async with Provider() as one:
+        config = snapshot(target("one", one.url))
+        async with rig(tmp_path, config, clock=hasty.clock, lease=10_000.0) as r:
+            r.door.away = True
+            job = await r.create()
+            waiting = await r.until(job, lambda found: found.phase == "settling" and found.tries > 0)
+            assert waiting.state == "completed"
+            assert r.door.held
+            r.door.away = False
+            await r.hurry(job, hasty)
+            assert r.door.settled == {job.lease: (4000, 400_000_000)}
+            assert len(await r.rows("select * from ledger")) == 1

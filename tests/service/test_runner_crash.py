@@ -165,3 +165,24 @@ async def test_a_database_that_is_killed_costs_only_time(tmp_path: Path) -> None
                 assert {job.state for job in ended} == {"completed"}
                 assert len(await r.rows("select * from ledger")) == JOBS
             assert sorted(one.accepted.values()) == [1] * JOBS
+
+
+async def test_an_answer_that_comes_while_the_database_is_away_is_written_down_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    with running(PostgresServer) as server:
+        url, gate = server.create_database(), asyncio.Event()
+        submits = ["ok", "ok", (429, "busy")]
+        async with Provider(submit=submits, gate=gate) as one:
+            async with rig(tmp_path, snapshot(target("one", one.url)), url=url) as r:
+                jobs = [await r.create(prompt=f"Kite {number}") for number in range(3)]
+                for job in jobs:
+                    await r.until(job, lambda found: found.phase == "submitting")
+                await asyncio.to_thread(server.kill9)
+                gate.set()
+                while len(one.accepted) < 2:
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(server.start)
+                ended = [await r.until(job, lambda found: found.phase == "done", seconds=30) for job in jobs]
+            assert {job.state for job in ended} == {"completed"}
+            assert sorted(one.accepted.values()) == [1, 1, 1]

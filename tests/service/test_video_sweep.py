@@ -61,3 +61,15 @@ async def test_a_busy_target_is_one_attempt_however_often_it_refuses(tmp_path: P
             done = await r.over(await r.create())
             assert (done.state, len(done.attempts)) == ("completed", 1)
         assert sum(method == "POST" for method, _ in one.requests) == 3
+
+
+async def test_what_is_reserved_for_a_job_that_was_never_written_down_is_given_back(tmp_path: Path) -> None:
+    async with rig(tmp_path, NOWHERE, running=False) as r:
+        job = await r.create()
+        r.door.held["video_unwritten"] = 8000
+        await sweep(r.parts)
+        assert not r.door.settled  # it may yet be written
+        r.door.old = {job.lease, "video_unwritten"}
+        await sweep(r.parts)
+        assert r.door.settled == {"video_unwritten": (0, 0)}
+        assert list(r.door.held) == [job.lease]

@@ -20,12 +20,13 @@ REASONS = {200: "OK", 206: "Partial Content", 400: "Bad Request", 404: "Not Foun
 
 @dataclass
 class Video:
-    """One video at the provider."""
+    """One video at the provider. `failed` is the fault that ended it, for good."""
 
     id: str
     token: str
     fields: Mapping[str, Any]
     polls: int = 0
+    failed: str = ""
 
 
 @dataclass
@@ -125,8 +126,10 @@ class Provider:
             return refusal(fault, "broken")
         if video is None or fault == "forget":
             return refusal(404, "not_found")
-        if fault in ("fail", "blame"):
-            code = "moderation_blocked" if fault == "blame" else "render_failed"
+        if fault in ("fail", "blame") and video.polls < self.polls:
+            video.failed = fault
+        if video.failed:
+            code = "moderation_blocked" if video.failed == "blame" else "render_failed"
             words = {"code": code, "message": "The words of the provider."}
             return reply(200, {**shown(video, "failed", 30), "error": words})
         video.polls += 1
@@ -142,9 +145,9 @@ class Provider:
         if fault == "text":
             return raw(200, "text/html", b"<html>sorry</html>")
         start = int(headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        size = len(self.film)
-        more = {"content-range": f"bytes {start}-{size - 1}/{size}"} if start else {}
-        answer = raw(206 if start else 200, "video/mp4", self.film[start:], **more)
+        film = self.film
+        more = {"content-range": f"bytes {start}-{len(film) - 1}/{len(film)}"} if start else {}
+        answer = raw(206 if start else 200, "video/mp4", film[start:], **more)
         if fault == "cut":
             return answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)[: len(answer) // 2]
         return answer

@@ -81,11 +81,14 @@ def snapshot(*targets: RouteTarget, policy: str = "in_order", model: str = "sora
 
 @dataclass
 class Door:
-    """An admission that keeps books: what is held, and what was settled, by lease."""
+    """An admission that keeps books: what is held, and what was settled, by lease. While it is `away` it cannot
+    be told of a settlement. Leases in `old` were granted long ago."""
 
     room: int = 10**9
+    away: bool = False
     held: dict[str, int] = field(default_factory=dict)
     settled: dict[str, tuple[int, int]] = field(default_factory=dict)
+    old: set[str] = field(default_factory=set)
 
     async def admit(
         self, caller: Caller, *, model: str, video_ms: int, nano_dollars: int | None, lease: str
@@ -98,10 +101,17 @@ class Door:
 
     async def settle(
         self, lease: str, held: Any, *, video_ms: int, nano_dollars: int, at: float = math.inf
-    ) -> None:
+    ) -> bool:
         assert held["video_ms"] >= 0 < at
+        if self.away:
+            return False
         if self.held.pop(lease, None) is not None:
             self.settled[lease] = (video_ms, nano_dollars)
+        return True
+
+    async def unsettled(self, older: float) -> Mapping[str, Any]:
+        assert older > 0
+        return {lease: {"video_ms": self.held[lease]} for lease in self.old & self.held.keys()}
 
 
 @dataclass
