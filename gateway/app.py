@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from random import random
 from typing import Any
 
@@ -13,6 +12,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from gateway import backends
 from gateway.api import (
     admin,
     batches,
@@ -36,15 +36,12 @@ from gateway.api.render import error_body
 from gateway.api.system import routes as system_routes
 from gateway.clock import SYSTEM
 from gateway.config.live import Live
-from gateway.config.problems import ConfigError, ConfigProblem
+from gateway.config.problems import ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.errors import Unavailable
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
-from gateway.limits.rules import Dimension, Limiter
-from gateway.media.words import Signing
+from gateway.limits.rules import Dimension
 from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service import limit_rows
@@ -78,7 +75,6 @@ from gateway.store import jobs, ledger
 from gateway.store import keys as key_rows
 from gateway.store.engine import Database, when_there
 from gateway.store.media import MediaStore
-from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.telemetry import names
 from gateway.telemetry.log import Lines
@@ -114,9 +110,9 @@ class Gateway:
         self.live = Live(settings.config, environment, settings.data_dir, self._reloaded)
         self._lines = Lines()
         self._database = Database(settings.database_url.reveal())
-        self._upstream = Upstream(stock=_stock(settings.transport))
+        self._upstream = Upstream(stock=backends.stock(settings.transport))
         self._fetcher = Fetcher(Dialer(None))
-        self._limiter = _limiter(settings, lambda: self.live.current.on_store_error)
+        self._limiter = backends.limiter(settings, lambda: self.live.current.on_store_error)
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
@@ -125,13 +121,13 @@ class Gateway:
         self._pepper = settings.pepper.reveal().encode()
         self._ring = KeyRing(self.live, self._pepper)
         self._links = Links(self._pepper)
-        export, self._close_export = _exporter(environment)
+        export, self._close_export = backends.exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        media = _media(settings)
+        media = backends.media(settings)
         self._fleet = Fleet(self._upstream, lambda: self.live.current, VIDEO_WORKER, SYSTEM)
-        self._runner, self._videos = self._video_story(media, _workshop(settings))
+        self._runner, self._videos = self._video_story(media, backends.workshop(settings))
         self._door = self._chat_door()
         self._files = Files(self._database, media)
         self._batch_runner = BatchRunner(self._batch_parts(media))
@@ -377,50 +373,3 @@ class Gateway:
             names.IN_FLIGHT_LIMIT: lambda: [((), self.gate.limit)],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }
-
-
-def _stock(transport: str) -> Any:
-    if transport != "httpx2":
-        return None
-    import httpx2  # noqa: PLC0415 - only when it is asked for
-
-    return httpx2.AsyncHTTPTransport(
-        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
-    )
-
-
-def _media(settings: Settings) -> MediaStore:
-    drafts = settings.data_dir / "media"
-    if settings.media_url is None:
-        return MediaStore(drafts, Directory(drafts))
-    from gateway.store.media_objects import Bucket  # noqa: PLC0415 - megabytes that only buckets need
-
-    try:
-        return MediaStore(drafts, Bucket(settings.media_url))
-    except ValueError as error:
-        raise ConfigError([ConfigProblem("FAIRLEAD_MEDIA_URL", 0, 0, "", str(error))]) from error
-
-
-def _workshop(settings: Settings) -> Workshop:
-    if settings.signing is None:
-        return Workshop()
-    certificate, key = map(str, settings.signing)
-    return Workshop(Signing(certificate=certificate, key=key))
-
-
-def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:
-    local = MemoryLimiter()
-    if settings.redis_url is None:
-        return local
-    return RedisLimiter(settings.redis_url.reveal(), local, on_error, replicas=settings.replicas)
-
-
-def _exporter(environment: Mapping[str, str]) -> tuple[Any, Any]:
-    wanted = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-    )
-    if not wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return None, None
-    from gateway.telemetry.setup import span_export  # noqa: PLC0415 - a tenth of a second nobody else pays
-
-    return span_export(version("fairlead"), SYSTEM)

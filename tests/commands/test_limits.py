@@ -11,11 +11,10 @@ import typer
 from gateway.commands.limits import show_unsettled
 from gateway.limits.rules import Dimension
 from gateway.store import jobs, ledger
-from tests.limits.asked import budget, limiter, patience, slots  # noqa: F401
+from tests.limits.asked import budget, limiter, slots
 from tests.servers import RedisServer, running
 from tests.store.values import entry, job, opened
 
-pytestmark = pytest.mark.usefixtures("patience")
 TENANT = "acme"
 HELD = {"req_a": 30, "req_a.1": 10, "req_b": 50, "req_b-hedge": 7, "req_b.1": 20, "video_c": 9}
 """What each lease holds, in nano-dollars: of a request that nobody knows, of one that was booked, of a video."""

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
-import pytest
 import redis
 
 from gateway.limits.nodes import SLOTS
-from tests.limits.asked import ask, budget, fresh, limiter, patience, slots, until, window  # noqa: F401
+from tests.limits.asked import ask, budget, fresh, limiter, slots, until, window
 from tests.limits.test_cluster import NODES, Node, tenant_on
 from tests.servers import running
-
-pytestmark = pytest.mark.usefixtures("patience")
 
 
 @asynccontextmanager

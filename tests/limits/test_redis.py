@@ -221,7 +221,9 @@ async def test_tls_is_spoken_to_whom_the_certificate_names(redis_server: RedisSe
     known, unchecked, unknown = f"ssl_ca_certs={ours}", "ssl_cert_reqs=none", ""
     async with TcpProxy(redis_server.port, tls=authority().server("127.0.0.1")) as proxy:
         for option, backend in ((known, "redis"), (unchecked, "redis"), (unknown, "local")):
-            async with limiter(f"rediss://127.0.0.1:{proxy.port}/0?{option}", "local") as asker:
+            async with limiter(
+                f"rediss://127.0.0.1:{proxy.port}/0?socket_timeout=5&{option}", "local"
+            ) as asker:
                 assert (await asker.acquire(fresh(), [window(fresh(), 5)])).backend == backend
 
 
