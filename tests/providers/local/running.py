@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import openai
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 def until(wanted: Callable[[], Any]) -> Any:

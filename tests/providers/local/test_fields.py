@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.local.engine import Model
+from providers.local.engine import IMAGE, Model
 from providers.local.fields import fingerprint, json_fields, read_order, unbracketed
 from providers.local.refusal import RefusalError
 from providers.local.testcard import MODEL
@@ -58,8 +58,8 @@ def read(**fields: Any) -> Any:
 
 
 def test_the_prompt_alone_is_enough() -> None:
-    order, image = read()
-    assert (order.model, order.size, order.seconds, image) == ("testcard", "720x1280", 4, None)
+    order, inputs = read()
+    assert (order.model, order.size, order.seconds, inputs) == ("testcard", "720x1280", 4, {})
     assert read()[0].seed != order.seed  # drawn anew each time
 
 
@@ -84,8 +84,8 @@ def test_a_refusal_names_the_field_the_value_and_what_is_allowed(
 def test_a_picture_comes_as_a_file_or_as_a_data_url() -> None:
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     for reference in (PNG, {"image_url": url}):
-        order, image = read(input_reference=reference)
-        assert (order.image, image) == (True, PNG)
+        order, inputs = read(input_reference=reference)
+        assert (order.image, inputs) == (True, {IMAGE: PNG})
 
 
 def test_a_forms_names_become_objects_and_lists() -> None:
