@@ -3,6 +3,7 @@
 import gc
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,7 +20,7 @@ import transformers
 
 from providers.local.diffusion.model import VideoModel
 from providers.local.diffusion.render import Rendering
-from providers.local.diffusion.settings import ModelSettings
+from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
 from providers.local.engine import Engine, Model, Order, OrderError, Output
 
@@ -66,7 +67,13 @@ def load(told: str) -> Engine:
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     settings = msgspec.json.decode(told, type=dict[str, ModelSettings])
-    return Diffusion({name: VideoModel(name, Path(one.path), one) for name, one in settings.items()})
+    try:
+        models = {name: VideoModel(name, Path(one.path), one) for name, one in settings.items()}
+    except SetupError as wrong:
+        sys.exit(f"fairlead worker: {wrong}")
+    for model in models.values():
+        model.warm()
+    return Diffusion(models)
 
 
 @contextmanager
@@ -80,7 +87,7 @@ def _memory_told(model: VideoModel, order: Order) -> Iterator[None]:
         problem = OrderError(
             "out_of_memory",
             f"{order.seconds:g} s at {order.size} need more memory than {model.device} has free: "
-            f"ask for a smaller size or for fewer seconds.",
+            f"ask for a smaller size or for fewer seconds, or set offload or vae_tiling for {model.name}.",
         )
     else:
         return

@@ -10,6 +10,7 @@ import torch
 
 from providers.local.diffusion.directory import read_index
 from providers.local.diffusion.families import Family, family_by_signature, family_of
+from providers.local.diffusion.levers import apply_levers
 from providers.local.diffusion.plan import Grid
 from providers.local.diffusion.settings import ModelSettings, SetupError
 
@@ -27,6 +28,7 @@ class Pipelines:
         self.family = _family(directory, index)
         self.device = _device(settings)
         self.first: Any = _load(directory, self.family, self.device, settings)
+        apply_levers(self.first, self.denoisers, settings, self.device)
         self._made = {type(self.first).__name__: self.first}
 
     @property
@@ -92,7 +94,7 @@ def _load(directory: Path, family: Family, device: torch.device, settings: Model
         directory, dtype={"default": kind} | dict.fromkeys(family.exact, torch.float32), local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return pipeline if settings.offload else pipeline.to(device)
 
 
 def _fact(pipeline: Any, names: Sequence[str], usual: int) -> int:

@@ -15,13 +15,16 @@ import torch
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 from PIL import Image
 
+from providers.local.diffusion.levers import block_cache
 from providers.local.diffusion.loading import Pipelines
+from providers.local.diffusion.plan import clip_up, round_up
 from providers.local.diffusion.settings import ModelSettings
 from providers.local.diffusion.wording import CAMERA_MOVEMENTS, STYLE_PRESETS, negative, positive
 from providers.local.encode import Pixels
 from providers.local.engine import Model, Order
 
 _SHORTEST, _USUAL_SECONDS, _CHAINED_SECONDS = 0.25, 4.0, 60.0
+_WARMING_STEPS = 2
 _DENOISING = 0.9  # the share of a call's time that is told of step by step; decoding is the rest
 
 Call: TypeAlias = tuple[str, dict[str, Any]]
@@ -80,6 +83,16 @@ class VideoModel:
             experimental=family.experimental,
         )
 
+    def warm(self) -> None:
+        """Run the buckets of the settings once, a few steps each, so that what is compiled is ready."""
+        for bucket in self._settings.warm:
+            wide, high, count = (int(edge) for edge in bucket.split("x"))
+            width, height = (round_up(edge, self.grid.multiple) for edge in (wide, high))
+            start = [] if self._family.words else [Image.new("RGB", (width, height))]
+            kind, call = self.begin(start, None, clip_up(count, self.grid.stride))
+            few = {"prompt": "", "width": width, "height": height, "num_inference_steps": _WARMING_STEPS}
+            self.run((kind, call | few), torch.Generator("cpu"), lambda _share: None)
+
     def begin(self, start: Sequence[Image.Image], last: Image.Image | None, frames: int) -> Call:
         """A clip of `frames` that begins with `start`, if that is not empty, and ends with `last`."""
         kind, words = self._family.picture, self._family.words
@@ -117,20 +130,23 @@ class VideoModel:
         kind, given = call
         pipeline = self._pipelines.named(kind)
         steps = self._steps(kind)
-        wanted = given | {
+        wanted = {
             "num_inference_steps": steps,
             "guidance_scale": self._settings.guidance_scale,
             "generator": dice,
             "frame_rate": self.fps,
             "fps": self.fps,
             "output_type": "pt",
-        }
+        } | given
         taken = _parameters(pipeline)
         wanted = {name: value for name, value in wanted.items() if name in taken and value is not None}
         share: float = given.get("strength") or given.get("denoise_strength") or 1.0
         expected = max(1, int(steps * share))
+        # a pipeline that draws over a video does not tell the cache which of its two calls a step is
+        threshold = None if "video" in given else self._settings.first_block_cache
         with (
             torch.inference_mode(),
+            block_cache(self._pipelines.denoisers, threshold),
             _counted(pipeline.scheduler, expected, lambda part: told(part * _DENOISING)),
         ):
             made = pipeline(**wanted).frames[0]

@@ -14,6 +14,7 @@ _AT = re.compile(r"^(.*?) - at `\$\.(\w+).*`$")
 
 Steps = Annotated[int, Meta(ge=1, le=1000)]
 Size = Annotated[str, Meta(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$")]
+Bucket = Annotated[str, Meta(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}x[1-9][0-9]{0,3}$")]
 Phrases = dict[Annotated[str, Meta(min_length=1, max_length=200)], str]
 
 
@@ -30,6 +31,11 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     size within the limits may, from `min_edge` pixels to `max_size` in either orientation. `strength` is how
     much of a remix is new, 0 to 1. `style_presets` and `camera_movements` map what clients may say to what
     the prompt then says.
+
+    The levers: `attention` is a backend of diffusers. `compile` names what is compiled, for which the buckets
+    `WIDTHxHEIGHTxFRAMES` of `warm` are run once before the first request. `vae_tiling` decodes in pieces with
+    blended edges, and `offload` keeps weights in main memory until they are needed. `prompt_cache` is how many
+    encoded texts are kept, 0 none. `first_block_cache` is a threshold. It and `vae_tiling` change what is seen.
     """
 
     path: str
@@ -47,6 +53,13 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     default_seconds: Annotated[float, Meta(gt=0, le=600)] | None = None
     style_presets: Phrases | None = None
     camera_movements: Phrases | None = None
+    attention: str = "native"
+    compile: list[Literal["transformer", "vae"]] = []
+    warm: list[Bucket] = []
+    vae_tiling: bool = False
+    offload: bool = False
+    prompt_cache: Annotated[int, Meta(ge=0, le=10_000)] = 64
+    first_block_cache: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
 Models = Mapping[str, ModelSettings]
