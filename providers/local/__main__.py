@@ -48,7 +48,10 @@ engines:
 The worker's address is printed on standard output once it accepts connections."""
 
 
-COMMANDS: Mapping[str, str] = {"make-tiny": "providers.local.diffusion.tiny"}
+COMMANDS: Mapping[str, str] = {
+    "make-tiny": "providers.local.diffusion.tiny",
+    "bench": "providers.local.diffusion.bench",
+}
 """What else the program does, and the module whose `run` does it; imported only then, because torch is large."""
 
 
@@ -146,10 +149,16 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     )
     tiny.add_argument("dir", type=Path, metavar="DIR", help="where to; must not exist yet")
 
+    bench = commands.add_parser("bench", help="time the first model by its settings, beside plain diffusers")
+    _add_model_choice(bench, required=True)
+    bench.add_argument("--size", metavar="WxH", help="default: the model's own")
+    bench.add_argument("--seconds", type=_count(1, 60), default=1, metavar="N", help="of video (default: 1)")
+    bench.add_argument("--steps", type=_count(2, 1000), metavar="N", help="default: the model's own")
+    bench.add_argument("--runs", type=_count(1, 100), default=3, metavar="N", help="default: 3")
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=sorted(ENGINES), help="what renders (default: testcard)")
-    models = parser.add_mutually_exclusive_group()
+
+def _add_model_choice(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    models = parser.add_mutually_exclusive_group(required=required)
     models.add_argument(
         "--model",
         metavar="DIR_OR_ID",
@@ -161,6 +170,11 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="models and how they are run, in YAML; see docs/video-worker.md",
     )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=sorted(ENGINES), help="what renders (default: testcard)")
+    _add_model_choice(parser, required=False)
 
 
 def _engine(given: argparse.Namespace) -> tuple[str, Sequence[str]]:

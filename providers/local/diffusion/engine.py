@@ -12,7 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before the libraries read it: whatever is loaded lies on this machine
+# before the libraries read them: whatever is loaded lies on this machine, and threads that wait must not spin
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import diffusers
 import torch
@@ -63,9 +65,7 @@ class Diffusion:
 
 def load(told: str) -> Engine:
     """The engine with its models in memory; `told` maps their names to their settings, in JSON."""
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
+    keep_quiet()
     settings = msgspec.json.decode(told, type=dict[str, ModelSettings])
     try:
         models = {name: VideoModel(name, Path(one.path), one) for name, one in settings.items()}
@@ -74,6 +74,13 @@ def load(told: str) -> Engine:
     for model in models.values():
         model.warm()
     return Diffusion(models)
+
+
+def keep_quiet() -> None:
+    """Leave the log to what an operator can use."""
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
 
 
 @contextmanager

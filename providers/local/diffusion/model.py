@@ -147,7 +147,7 @@ class VideoModel:
         with (
             torch.inference_mode(),
             block_cache(self._pipelines.denoisers, threshold),
-            _counted(pipeline.scheduler, expected, lambda part: told(part * _DENOISING)),
+            counted(pipeline.scheduler, expected, lambda part: told(part * _DENOISING)),
         ):
             made = pipeline(**wanted).frames[0]
         return _pixels(made)
@@ -158,7 +158,7 @@ class VideoModel:
 
 
 @contextmanager
-def _counted(scheduler: Any, expected: int, told: Callable[[float], None]) -> Iterator[None]:
+def counted(scheduler: Any, expected: int, told: Callable[[float], None]) -> Iterator[None]:
     """Tell of every step the scheduler makes: every pipeline has one, not every one has a callback."""
     step, done = scheduler.step, 0
 

@@ -190,3 +190,18 @@ def test_a_tiny_model_is_made_on_command_and_nothing_is_overwritten(
         assert file.read_bytes() == (tiny_models / "ltx" / file.relative_to(tmp_path / "ltx")).read_bytes()
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_benchmark_times_a_model_beside_plain_diffusers(
+    tiny_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["bench", "--model", str(tiny_models / "ltx"), "--size", "32x32", "--steps", "3", "--runs", "1"]
+    assert main(command) == 0
+    head, columns, plain, ours, ratio = capsys.readouterr().out.splitlines()
+    assert head.startswith("ltx, 32x32, 25 frames at 24 a second, on cpu, torch ")
+    assert columns.endswith("s per video second   ms per step   peak MiB")
+    for line in (plain, ours):
+        assert all(float(figure) > 0 for figure in line.split()[-3:])
+    assert ratio.startswith("fairlead takes ")
+    assert main(["bench", "--model", str(tiny_models / "wan-a14b")]) == 1
+    assert "one clip from words" in capsys.readouterr().err
