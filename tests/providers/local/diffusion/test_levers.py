@@ -15,10 +15,8 @@ ORDER = Order(
     model="m", prompt="a red ball", negative_prompt="blurry", width=32, height=32, seconds=0.25, seed=7
 )
 LOSSLESS: list[dict[str, Any]] = [
-    {"attention": "native"},
-    {"offload": True},
-    {"prompt_cache": 0},
-    {"prompt_cache": 1},
+    {"attention": "native", "prompt_cache": 0},
+    {"offload": True, "prompt_cache": 1},
     {"compile": ["transformer", "vae"], "warm": ["32x32x9"]},
 ]
 
