@@ -1,6 +1,8 @@
 # Everything a newcomer needs: `make serve`, `make test`, `make check`. Python 3.11 or newer and make suffice.
 PYTHON ?= python3
 BIN := .venv/bin
+# Outside the lock: its builds differ by machine. What it needs beside CUDA is in the lock.
+TORCH := torch==2.13.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: serve test check format lint types contracts bench lock clean
@@ -32,7 +34,7 @@ lock:  ## resolve requirements/*.txt anew; needs uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		--group build pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
-		--group build --group dev pyproject.toml -o requirements/dev.txt
+		--group build --group dev --extra worker --no-emit-package torch pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf .venv .fairlead
@@ -49,5 +51,6 @@ clean:
 
 .venv/dev: requirements/dev.txt .venv/runtime
 	@echo "Installing what the tests need ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet $(TORCH)
 	@touch $@

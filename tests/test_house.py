@@ -3,6 +3,7 @@
 A rule that no tool holds is a wish; what ruff, mypy and import-linter cannot hold is held here.
 """
 
+import argparse
 import ast
 import configparser
 import json
@@ -215,7 +216,7 @@ PATH = re.compile(
     r"\.?[\w-]+(?:/[\w.*-]+)+/?|[\w-]+\.(?:py|md|toml|yaml|json|lua)|Makefile|Dockerfile|\.importlinter"
 )
 UNDESCRIBED = {f"GET {path}" for path in ("/livez", "/readyz", "/metrics", "/openapi.json")}
-COMMAND = re.compile(r"\bfairlead (?!is\b)([a-z]+)(?: ([a-z]+))?([^|\n`]*)")
+COMMAND = re.compile(r"\bfairlead (?!is\b)([a-z]+)(?: ([a-z][a-z-]*))?([^|\n`]*)")
 
 
 def wordings() -> str:
@@ -261,7 +262,12 @@ def commands() -> Mapping[str, set[str]]:
         found[name] = options(command)
         for inner, below in getattr(command, "commands", {}).items():
             found[f"{name} {inner}"] = options(below)
-    found["worker"] = {name for action in worker._parser()._actions for name in action.option_strings}
+    parsers = {"worker": worker._parser()}
+    for action in parsers["worker"]._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            parsers |= {f"worker {name}": parser for name, parser in action.choices.items()}
+    for name, parser in parsers.items():
+        found[name] = {option for action in parser._actions for option in action.option_strings}
     return found
 
 

@@ -10,12 +10,17 @@ import socket
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from providers.local.app import build
+from providers.local.diffusion.directory import find_directory, read_index
+from providers.local.diffusion.settings import ModelSettings, SetupError, one_model, read_models
 from providers.local.engine import ENGINES
 from providers.local.gpu import Gpus
 from providers.local.hangup import wait_for_hangup
@@ -39,9 +44,18 @@ environment:
   {PACE_VARIABLE}        testcard: seconds that a second of video takes at least, to rehearse a slow GPU
 
 engines:
-  testcard   an H.264 test picture with the prompt on it; needs no GPU and no model
+  testcard    an H.264 test picture with the prompt on it; needs no GPU and no model
+  diffusers   video models in the format of Hugging Face diffusers, on a GPU or a CPU; needs the extra 'worker'
+              (pip install 'fairlead[worker]') and --model or --config, which choose it by themselves
 
 The worker's address is printed on standard output once it accepts connections."""
+
+
+COMMANDS: Mapping[str, str] = {
+    "make-tiny": "providers.local.diffusion.tiny",
+    "bench": "providers.local.diffusion.bench",
+}
+"""What else the program does, and the module whose `run` does it; imported only then, because torch is large."""
 
 
 class _Server(uvicorn.Server):
@@ -55,9 +69,16 @@ class _Server(uvicorn.Server):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to stop; the process's exit status."""
     given = _parser().parse_args(arguments)
+    try:
+        if given.command:
+            _need_libraries(given.command)
+            return int(import_module(COMMANDS[given.command]).run(given))
+        engine, told = _engine(given)
+    except (SetupError, OSError) as wrong:
+        return _complain(f"{wrong}")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings(
-        engine=given.engine,
+        engine=engine,
         data_dir=given.data_dir,
         queue_size=given.queue_size,
         keep=given.keep_hours * 3600,
@@ -66,7 +87,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         queue = Queue(settings.data_dir)
         with contextlib.closing(queue), _listen(given.host, given.port) as listener:
-            asyncio.run(_serve(settings, queue, listener, watch_stdin=given.watch_stdin))
+            command = (sys.executable, "-m", "providers.local.child", engine, *told)
+            asyncio.run(
+                _serve(
+                    settings,
+                    Runner(queue, command, settings.keep),
+                    queue,
+                    listener,
+                    watch_stdin=given.watch_stdin,
+                )
+            )
     except InUseError:
         return _complain(f"--data-dir {settings.data_dir} is in use by another worker: give each its own.")
     except sqlite3.Error as broken:
@@ -79,9 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("fairlead worker", None, _ABOUT, _MORE, formatter_class=layout)
-    parser.add_argument(
-        "--engine", choices=sorted(ENGINES), default="testcard", help="what renders (default: %(default)s)"
-    )
+    _add_commands(parser)
+    _add_models(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=_count(0, 65535), default=4100, help="0 takes a free one (default: %(default)s)"
@@ -113,6 +142,69 @@ def _parser() -> argparse.ArgumentParser:
         help="stop when standard input is closed, that is, when the process that started the worker is gone",
     )
     return parser
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    tiny = commands.add_parser("make-tiny", help="write a tiny model with random weights, to try things out")
+    tiny.add_argument(
+        "--family", choices=("wan", "wan-a14b", "ltx"), default="ltx", help="default: %(default)s"
+    )
+    tiny.add_argument("dir", type=Path, metavar="DIR", help="where to; must not exist yet")
+
+    bench = commands.add_parser("bench", help="time the first model by its settings, beside plain diffusers")
+    _add_model_choice(bench, required=True)
+    bench.add_argument("--size", metavar="WxH", help="default: the model's own")
+    bench.add_argument("--seconds", type=_count(1, 60), default=1, metavar="N", help="of video (default: 1)")
+    bench.add_argument("--steps", type=_count(2, 1000), metavar="N", help="default: the model's own")
+    bench.add_argument("--runs", type=_count(1, 100), default=3, metavar="N", help="default: 3")
+
+
+def _add_model_choice(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    models = parser.add_mutually_exclusive_group(required=required)
+    models.add_argument(
+        "--model",
+        metavar="DIR_OR_ID",
+        help="a model's directory, or its name on the Hugging Face Hub when it is in the local cache",
+    )
+    models.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="models and how they are run, in YAML; see docs/video-worker.md",
+    )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=sorted(ENGINES), help="what renders (default: testcard)")
+    _add_model_choice(parser, required=False)
+
+
+def _engine(given: argparse.Namespace) -> tuple[str, Sequence[str]]:
+    """The engine's name and what its process is told. Raises SetupError."""
+    wants_model = given.model is not None or given.config is not None
+    engine = given.engine or ("diffusers" if wants_model else "testcard")
+    if engine == "testcard":
+        if wants_model:
+            raise SetupError("--engine testcard takes no --model and no --config: leave one of them out.")
+        return engine, ()
+    if not wants_model:
+        raise SetupError("--engine diffusers needs a model: name one with --model, or several in --config.")
+    models = one_model(given.model) if given.config is None else read_models(given.config)
+    _need_libraries("--model" if given.config is None else "--config")
+    return engine, (msgspec.json.encode({name: _found(one) for name, one in models.items()}).decode(),)
+
+
+def _found(model: ModelSettings) -> ModelSettings:
+    """With the path of a directory that was looked at."""
+    directory = find_directory(model.path).resolve()
+    read_index(directory)
+    return msgspec.structs.replace(model, path=str(directory))
+
+
+def _need_libraries(what: str) -> None:
+    if find_spec("diffusers") is None or find_spec("torch") is None:
+        raise SetupError(f"{what} needs PyTorch and diffusers: pip install 'fairlead[worker]'.")
 
 
 def _count(least: int, most: int) -> Callable[[str], int]:
@@ -149,9 +241,9 @@ def _complain(what: str) -> int:
     return 1
 
 
-async def _serve(settings: Settings, queue: Queue, listener: socket.socket, *, watch_stdin: bool) -> None:
-    command = (sys.executable, "-m", "providers.local.child", settings.engine)
-    runner = Runner(queue, command, settings.keep)
+async def _serve(
+    settings: Settings, runner: Runner, queue: Queue, listener: socket.socket, *, watch_stdin: bool
+) -> None:
     gpus = Gpus()
     app = build(Worker(settings, queue, runner, gpus), settings.key)
     server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))

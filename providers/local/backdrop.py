@@ -2,33 +2,23 @@
 
 import colorsys
 import math
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from providers.local.encode import Pixels, frame_of
-from providers.local.engine import OrderError
+from providers.local.encode import frame_of
+from providers.local.sources import Footage, read_picture
 
-MAX_PIXELS = 40_000_000
-"""A picture that would unpack to more is refused before a single pixel is decoded."""
-
-_FORMATS = ("PNG", "JPEG", "WEBP")
 _GRID = 160  # cells along the longer edge; the scaler makes the rest, which is why a frame costs 2 ms
 _LIGHTS = 6
 _TURN = 2 * math.pi
-_HALF_TICK = 0.001  # seconds: times of frames are rounded
 
 
 Cells = NDArray[np.float32]
-
-
-_Shown: TypeAlias = tuple[float, Pixels]
 
 
 class Backdrop(Protocol):
@@ -93,7 +83,7 @@ class Picture:
         self._size = width, height
         self._slack = width // 12, height // 12
         wide, high = width + self._slack[0], height + self._slack[1]
-        cut = ImageOps.fit(_decode(path), (wide, high), Image.Resampling.LANCZOS)
+        cut = ImageOps.fit(read_picture(path), (wide, high), Image.Resampling.LANCZOS)
         self._rgb = np.asarray(ImageEnhance.Brightness(cut).enhance(0.8))
 
     def frame(self, seconds: float) -> av.VideoFrame:
@@ -104,60 +94,17 @@ class Picture:
         return frame_of(np.ascontiguousarray(self._rgb[y : y + height, x : x + width]), width, height)
 
 
-class Footage:
-    """Another video, scaled to the video's size; after its end its last picture stands still."""
+class Scene:
+    """Another video, scaled to the video's size."""
 
     def __init__(self, path: Path, width: int, height: int) -> None:
         """Raises OrderError for a file that holds no video that can be read."""
         self._size = width, height
-        self._pictures = _pictures(path)
-        first = next(self._pictures, None)
-        if first is None:
-            raise _no_footage()
-        self._now = first
-        self._next: _Shown | None = first
+        self._footage = Footage(path)
 
     def frame(self, seconds: float) -> av.VideoFrame:
         """What it shows at this moment, which must not be before the last one that was asked for."""
-        while self._next is not None and self._next[0] <= seconds + _HALF_TICK:
-            self._now, self._next = self._next, next(self._pictures, None)
-        return frame_of(self._now[1], *self._size)
-
-
-def _pictures(path: Path) -> Iterator[_Shown]:
-    """The time of each frame, and its pixels."""
-    try:
-        with av.open(path, "r") as file:
-            stream = file.streams.video[0]
-            if stream.width * stream.height > MAX_PIXELS:
-                raise _no_footage()
-            for frame in file.decode(stream):
-                yield frame.time or 0.0, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    except (av.FFmpegError, IndexError, ValueError) as broken:
-        raise _no_footage() from broken
-
-
-def _no_footage() -> OrderError:
-    return OrderError("invalid_input_reference", "'video' is not a video that can be read.")
-
-
-def _decode(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as picture:
-            warnings.simplefilter("error")
-            if picture.width * picture.height > MAX_PIXELS:
-                raise OrderError(
-                    "invalid_input_reference",
-                    f"'input_reference' is {picture.width}x{picture.height} pixels; "
-                    f"at most {MAX_PIXELS // 1_000_000} million are allowed.",
-                )
-            picture.draft("RGB", (4096, 4096))
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as broken:
-        raise OrderError(
-            "invalid_input_reference",
-            "'input_reference' is not a PNG, JPEG or WebP picture that can be read.",
-        ) from broken
+        return frame_of(self._footage.at(seconds), *self._size)
 
 
 def _colour(hue: float, saturation: float, value: float) -> Cells:

@@ -20,8 +20,8 @@ from providers.local.engine import ENGINES, Done, Engine, Failed, OrderError, Pr
 from providers.local.hangup import wait_for_hangup
 
 
-def main(engine_name: str) -> None:
-    """Serve tasks from standard input until it is closed."""
+def main(engine_name: str, *told: str) -> None:
+    """Serve tasks from standard input until it is closed. What else is `told` is the engine's own matter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the worker decides
     tasks, reports = sys.stdin.buffer, _own_output()
     threading.Thread(target=_end_with_worker, daemon=True).start()
@@ -29,8 +29,8 @@ def main(engine_name: str) -> None:
     def tell(report: Report) -> None:
         reports.write(msgspec.json.encode(report) + b"\n")
 
-    load: Callable[[], Engine] = importlib.import_module(ENGINES[engine_name]).load
-    engine = load()
+    load: Callable[..., Engine] = importlib.import_module(ENGINES[engine_name]).load
+    engine = load(*told)
     tell(Ready(models=engine.models(), versions=engine.versions()))
     for line in tasks:
         tell(_render(engine, msgspec.json.decode(line, type=Task), tell))
@@ -64,4 +64,4 @@ def _end_with_worker() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

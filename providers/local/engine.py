@@ -7,11 +7,14 @@ and starts another, which works in the middle of any computation.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-ENGINES: Mapping[str, str] = {"testcard": "providers.local.testcard"}
+ENGINES: Mapping[str, str] = {
+    "testcard": "providers.local.testcard",
+    "diffusers": "providers.local.diffusion.engine",
+}
 """Engine name to the module whose `load()` gives the engine; imported by the child only."""
 
 
@@ -19,7 +22,11 @@ class Model(Struct, frozen=True, kw_only=True):
     """One model of an engine, and what may be asked of it.
 
     A size is allowed when its edges are within `min_edge`, `max_short_edge` and `max_long_edge` (pixels, in
-    either orientation) and, where `sizes` is given, when it is one of them.
+    either orientation) and, where `sizes` is given, when it is one of them. `image` says whether a picture to
+    start from is asked for, `last_frame` whether one to end with may be sent. `style_presets` and
+    `camera_movements` are the words it knows; None takes any. Where it `redraws`, a remix begins with the
+    finished video; elsewhere the order is made again with the new prompt. `experimental` models were never
+    tried by us.
     """
 
     id: str
@@ -33,15 +40,22 @@ class Model(Struct, frozen=True, kw_only=True):
     max_seconds: float
     default_seconds: float
     fps: int
+    image: Literal["none", "optional", "required"] = "optional"
+    last_frame: bool = False
+    style_presets: Sequence[str] | None = None
+    camera_movements: Sequence[str] | None = None
+    redraws: bool = False
+    experimental: bool = False
 
 
 class Order(Struct, frozen=True, kw_only=True):
     """What is to be made: checked, complete and never changed, so that a second try gives the same video.
 
     `width` and `height` are as the client asked; an engine may have to render a little more. `image` says
-    whether a picture to start from lies in the task's folder, `clip` the same of a video that is edited or
-    extended; `seconds` is then the length of the whole, and `added` how much of it is new. `source` is the id
-    of the video it began with.
+    whether a picture to start from lies in the task's folder, `last_frame` the same of one to end with,
+    `clip` of a video that is edited or extended; `seconds` is then the length of the whole, and `added` how
+    much of it is new. `strength` is how much of a video that is drawn over becomes new, 0 to 1; None leaves
+    it to the engine. `source` is the id of the video it began with.
     """
 
     model: str
@@ -55,8 +69,10 @@ class Order(Struct, frozen=True, kw_only=True):
     style_preset: str | None = None
     camera_movement: str | None = None
     image: bool = False
+    last_frame: bool = False
     clip: bool = False
     added: float = 0.0
+    strength: float | None = None
     source: str | None = None
 
     @property
@@ -77,7 +93,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One order for the engine. The engine reads `IMAGE` or `CLIP` from `folder` and leaves `VIDEO` and its stills."""
+    """One order for the engine. The engine reads its inputs from `folder` and leaves `VIDEO` and its stills there."""
 
     id: str
     order: Order
@@ -85,6 +101,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 IMAGE = "input"
+LAST_FRAME = "last"
 CLIP = "source.mp4"
 VIDEO = "video.mp4"
 THUMBNAIL = "thumbnail.webp"

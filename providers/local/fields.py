@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from providers.local.engine import Model, Order
+from providers.local.engine import IMAGE, LAST_FRAME, Model, Order
 from providers.local.refusal import RefusalError
 from providers.mp4 import Clip, clip
 
@@ -36,13 +36,15 @@ _KNOWN = (
     "negative_prompt",
     "style_preset",
     "camera_movement",
+    "strength",
     "input_reference",
+    "last_frame",
     "video",
 )
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
 _NAMED = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
-_PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP", re.DOTALL)
+_PICTURE_BYTES = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF.{4}WEBP", re.DOTALL)
 
 
 def unbracketed(parts: Sequence[tuple[str, Any]]) -> Fields:
@@ -78,10 +80,10 @@ def fingerprint(fields: Fields) -> str:
     return hashlib.sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
 
-def read_order(fields: Fields, models: Sequence[Model]) -> tuple[Order, bytes | None]:
-    """The order a create asks for, complete with defaults and a drawn seed, and the picture to start from."""
-    model = _model(fields, models)
-    image = _image(fields)
+def read_order(fields: Fields, models: Sequence[Model]) -> tuple[Order, Mapping[str, bytes]]:
+    """The order a create asks for, complete with defaults and a drawn seed, and the files it begins with."""
+    model = _model(fields, models, "generate")
+    inputs = _pictures(fields, model)
     width, height = _size(fields, model)
     order = Order(
         model=model.id,
@@ -90,17 +92,16 @@ def read_order(fields: Fields, models: Sequence[Model]) -> tuple[Order, bytes | 
         height=height,
         seconds=_seconds(fields, model),
         seed=_seed(fields),
-        negative_prompt=_text(fields, "negative_prompt", LONGEST_PROMPT),
-        style_preset=_text(fields, "style_preset", LONGEST_WORD),
-        camera_movement=_text(fields, "camera_movement", LONGEST_WORD),
-        image=image is not None,
+        image=IMAGE in inputs,
+        last_frame=LAST_FRAME in inputs,
+        **_wording(fields, model),
     )
-    return order, image
+    return order, inputs
 
 
 def read_change(operation: str, fields: Fields, footage: Clip, models: Sequence[Model]) -> Order:
     """The order that an edit or an extension of a video asks for: its size, and its length or what is added."""
-    model = _model(fields, models)
+    model = _model(fields, models, operation)
     added = _seconds(fields, model) if operation == "extend" else 0.0
     width, height = _size({"size": f"{footage.width}x{footage.height}"}, model)
     return Order(
@@ -113,7 +114,29 @@ def read_change(operation: str, fields: Fields, footage: Clip, models: Sequence[
         seed=_seed(fields),
         clip=True,
         added=added,
+        strength=_strength(fields),
+        **_wording(fields, model),
     )
+
+
+def read_remix(fields: Fields, first: Order, models: Sequence[Model]) -> Order:
+    """The `first` order with another prompt, and with what else the client wants otherwise.
+
+    A model that redraws begins with the finished video (the order then has a `clip` and no picture); others
+    make the order again, an edit or an extension as what it was.
+    """
+    model = _model({"model": first.model}, models, "remix")
+    changed: dict[str, Any] = {
+        "prompt": prompt(fields),
+        "seed": _seed(fields) if "seed" in fields else first.seed,
+        "strength": _strength(fields),
+    }
+    changed |= {name: value for name, value in _wording(fields, model).items() if value is not None}
+    if model.redraws:
+        changed |= {"operation": "remix", "clip": True, "image": False, "last_frame": False, "added": 0.0}
+    elif not first.clip:
+        changed["operation"] = "remix"
+    return msgspec.structs.replace(first, **changed)
 
 
 def read_footage(fields: Fields) -> tuple[str | None, bytes]:
@@ -164,11 +187,18 @@ def _shown(value: object) -> str:
     return repr(value[:80]) if isinstance(value, str) else str(value)[:80]
 
 
-def _model(fields: Fields, models: Sequence[Model]) -> Model:
+def _model(fields: Fields, models: Sequence[Model], operation: str) -> Model:
     name = fields.get("model") or models[0].id
     for model in models:
-        if model.id == name:
+        if model.id == name and operation in model.operations:
             return model
+        if model.id == name:
+            raise RefusalError(
+                400,
+                "unsupported_value",
+                f"The model {model.id} cannot {operation}: it can {', '.join(model.operations)}.",
+                param="model",
+            )
     raise refuse("model", name, "one of " + ", ".join(model.id for model in models), code="model_not_found")
 
 
@@ -199,6 +229,32 @@ def _seconds(fields: Fields, model: Model) -> float:
     if not model.min_seconds <= seconds <= model.max_seconds:
         raise refuse("seconds", value, allowed, code="unsupported_value")
     return seconds
+
+
+def _wording(fields: Fields, model: Model) -> dict[str, Any]:
+    """What goes into the prompt or against it. The words must be those the model knows."""
+    return {
+        "negative_prompt": _text(fields, "negative_prompt", LONGEST_PROMPT),
+        "style_preset": _word(fields, "style_preset", model.style_presets),
+        "camera_movement": _word(fields, "camera_movement", model.camera_movements),
+    }
+
+
+def _word(fields: Fields, name: str, known: Sequence[str] | None) -> str | None:
+    word = _text(fields, name, LONGEST_WORD)
+    if word is not None and known is not None and word not in known:
+        raise refuse(name, word, "one of " + ", ".join(known), code="unsupported_value")
+    return word
+
+
+def _strength(fields: Fields) -> float | None:
+    value = fields.get("strength")
+    if value is None or value == "":
+        return None
+    strength = _number(value)
+    if strength is None or not 0 < strength <= 1:
+        raise refuse("strength", value, "a number above 0, up to 1")
+    return strength
 
 
 def _seed(fields: Fields) -> int:
@@ -234,29 +290,47 @@ def _text(fields: Fields, name: str, longest: int) -> str | None:
     return value if value.strip() else None
 
 
-def _image(fields: Fields) -> bytes | None:
-    value = fields.get("input_reference")
+def _pictures(fields: Fields, model: Model) -> Mapping[str, bytes]:
+    """The pictures to begin and to end with, by the names the engine reads them by."""
+    first, last = _picture(fields, "input_reference"), _picture(fields, "last_frame")
+    if first is None and (model.image == "required" or last is not None):
+        why = "this model starts from one" if model.image == "required" else "'last_frame' needs it"
+        raise RefusalError(
+            400,
+            "missing_required_parameter",
+            f"'input_reference' is missing: send a picture to start from, {why}.",
+            param="input_reference",
+        )
+    for name, given, taken in (
+        ("input_reference", first, model.image != "none"),
+        ("last_frame", last, model.last_frame),
+    ):
+        if given is not None and not taken:
+            raise refuse(name, given, f"left out: the model {model.id} takes none", code="unsupported_value")
+    return {name: data for name, data in ((IMAGE, first), (LAST_FRAME, last)) if data is not None}
+
+
+def _picture(fields: Fields, name: str) -> bytes | None:
+    value = fields.get(name)
     if value is None or value == "":
         return None
     if isinstance(value, dict):
-        value = _from_data_url(value)
+        value = _from_data_url(name, value)
     if not isinstance(value, bytes):
-        raise refuse(
-            "input_reference", value, "an uploaded file or an object with image_url", code="invalid_type"
-        )
-    if not _PICTURE.match(value):
-        raise refuse("input_reference", value, "a PNG, JPEG or WebP picture")
+        raise refuse(name, value, "an uploaded file or an object with image_url", code="invalid_type")
+    if not _PICTURE_BYTES.match(value):
+        raise refuse(name, value, "a PNG, JPEG or WebP picture")
     if len(value) > LARGEST_IMAGE:
-        raise refuse("input_reference", value, f"at most {LARGEST_IMAGE} bytes")
+        raise refuse(name, value, f"at most {LARGEST_IMAGE} bytes")
     return value
 
 
-def _from_data_url(reference: Mapping[str, Any]) -> bytes:
+def _from_data_url(name: str, reference: Mapping[str, Any]) -> bytes:
     url = str(reference.get("image_url", ""))
     head, comma, data = url.partition(",")
     if not (comma and head.startswith("data:") and head.endswith(";base64")):
-        raise refuse("input_reference", reference, "a file, or have a data URL in base64 as image_url")
+        raise refuse(name, reference, "a file, or have a data URL in base64 as image_url")
     try:
         return base64.b64decode(data, validate=True)
     except binascii.Error as broken:
-        raise refuse("input_reference", reference, "a data URL whose base64 can be read") from broken
+        raise refuse(name, reference, "a data URL whose base64 can be read") from broken

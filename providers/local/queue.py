@@ -24,7 +24,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from providers.local.engine import CLIP, IMAGE, VIDEO, Order, Output
+from providers.local.engine import CLIP, IMAGE, LAST_FRAME, VIDEO, Order, Output
 
 Inputs: TypeAlias = Mapping[str, bytes]
 """The files a job starts from, by the names the engine knows them by."""
@@ -106,8 +106,9 @@ class Queue:
 
     def inputs(self, job: Job) -> Inputs:
         """What a job starts from."""
-        names = [name for name, given in ((IMAGE, job.order.image), (CLIP, job.order.clip)) if given]
-        return {name: (self.folder(job) / name).read_bytes() for name in names}
+        order = job.order
+        kinds = ((IMAGE, order.image), (LAST_FRAME, order.last_frame), (CLIP, order.clip))
+        return {name: (self.folder(job) / name).read_bytes() for name, given in kinds if given}
 
     def video(self, job: Job) -> bytes:
         """The finished file of a completed job."""

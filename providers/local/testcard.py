@@ -16,7 +16,7 @@ import av
 import msgspec
 import numpy as np
 
-from providers.local.backdrop import Backdrop, Footage, Lights, Picture
+from providers.local.backdrop import Backdrop, Lights, Picture, Scene
 from providers.local.card import Card
 from providers.local.encode import even, write_video
 from providers.local.engine import CLIP, IMAGE, Engine, Model, Order, Output
@@ -85,7 +85,7 @@ def _frames(order: Order, folder: Path, output: Output, count: int) -> Iterator[
     backdrop: Backdrop
     untouched = 0
     if order.clip:
-        backdrop = Footage(folder / CLIP, output.width, output.height)
+        backdrop = Scene(folder / CLIP, output.width, output.height)
         untouched = round((order.seconds - order.added) * output.fps) if order.operation == "extend" else 0
     elif order.image:
         backdrop = Picture(folder / IMAGE, output.width, output.height)

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 
 from providers.local.content import File
-from providers.local.engine import CLIP, IMAGE, SPRITESHEET, THUMBNAIL, VIDEO, Model, Order
+from providers.local.engine import CLIP, SPRITESHEET, THUMBNAIL, VIDEO, Model, Order
 from providers.local.fields import (
     Fields,
     fingerprint,
     footage_of,
-    prompt,
     read_change,
     read_footage,
     read_order,
+    read_remix,
 )
 from providers.local.gpu import Gpus
 from providers.local.queue import Inputs, Job, Queue
@@ -48,8 +48,8 @@ class Worker:
         known = self._known(token, mark)
         if known is not None:
             return known
-        order, image = read_order(fields, self._models())
-        return self._accept(order, {} if image is None else {IMAGE: image}, token, mark)
+        order, inputs = read_order(fields, self._models())
+        return self._accept(order, inputs, token, mark)
 
     def change(self, operation: str, fields: Fields, token: str | None) -> Job:
         """Accept an edit or an extension (`edit`, `extend`) of a video made here or sent along."""
@@ -67,7 +67,7 @@ class Worker:
         return self._accept(msgspec.structs.replace(order, source=source_id), {CLIP: data}, token, mark)
 
     def remix(self, source_id: str, fields: Fields, token: str | None) -> Job:
-        """Accept the same video as before with another prompt, seed and picture kept."""
+        """Accept a finished video again with another prompt: drawn over, or made anew from its order."""
         source = self.find(source_id)
         mark = f"{source.id} {fingerprint(fields)}"
         known = self._known(token, mark)
@@ -75,11 +75,10 @@ class Worker:
             return known
         if source.status != "completed":
             raise _not_completed(source, status=400)
-        again = source.order.operation if source.order.clip else "remix"
-        order = msgspec.structs.replace(
-            source.order, prompt=prompt(fields), operation=again, source=source.id
-        )
-        return self._accept(order, self._queue.inputs(source), token, mark)
+        order = read_remix(fields, source.order, self._models())
+        redrawn = order.clip and order.operation == "remix"
+        inputs = {CLIP: self._queue.video(source)} if redrawn else self._queue.inputs(source)
+        return self._accept(msgspec.structs.replace(order, source=source.id), inputs, token, mark)
 
     def find(self, job_id: str) -> Job:
         """The job with that id. Raises RefusalError (404)."""

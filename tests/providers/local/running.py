@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import openai
 
-DEADLINE = 30.0
+DEADLINE = 240.0  # an engine that loads torch takes seconds, on a busy machine a minute
 
 
 def until(wanted: Callable[[], Any]) -> Any:

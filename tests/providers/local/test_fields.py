@@ -3,19 +3,25 @@
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.local.engine import Model
-from providers.local.fields import fingerprint, json_fields, read_order, unbracketed
+from providers.local.engine import IMAGE, Model
+from providers.local.fields import fingerprint, json_fields, read_change, read_order, read_remix, unbracketed
 from providers.local.refusal import RefusalError
 from providers.local.testcard import MODEL
+from providers.mp4 import Clip
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 STRICT = Model(
     id="strict", min_edge=1, max_short_edge=9999, max_long_edge=9999, sizes=("832x480",), default_size="832x480",
     min_seconds=2, max_seconds=5, default_seconds=3, fps=16,
+)  # fmt: skip
+DIFFUSION = msgspec.structs.replace(
+    STRICT, id="diffusion", operations=("generate", "remix"), sizes=None, image="required", last_frame=True,
+    style_presets=("noir",), camera_movements=("pan_left",), redraws=True,
 )  # fmt: skip
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # fields beside the prompt, the field named, a part of the message
@@ -23,7 +29,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": "   "}, "prompt", "required"),
     ({"prompt": "x" * 32_001}, "prompt", "32001 characters: at most 32000"),
     ({"prompt": ["a"]}, "prompt", "a list: it must be text"),
-    ({"model": "sora-2"}, "model", "'sora-2': it must be one of testcard, strict"),
+    ({"model": "sora-2"}, "model", "'sora-2': it must be one of testcard, strict, diffusion"),
     ({"seconds": "0"}, "seconds", "'0': it must be a number from 1 to 60"),
     ({"seconds": "61"}, "seconds", "'61'"),
     ({"seconds": "four"}, "seconds", "'four'"),
@@ -47,6 +53,24 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"input_reference": {"image_url": "https://a.example/b.png"}}, "input_reference", "data URL"),
     ({"input_reference": {"image_url": "data:image/png;base64,%%%"}}, "input_reference", "can be read"),
     ({"input_reference": {"file_id": "file_1"}}, "input_reference", "data URL"),
+    (
+        {"model": "diffusion"},
+        "input_reference",
+        "is missing: send a picture to start from, this model starts",
+    ),
+    (
+        {"last_frame": PNG},
+        "input_reference",
+        "is missing: send a picture to start from, 'last_frame' needs it",
+    ),
+    ({"input_reference": PNG, "last_frame": PNG}, "last_frame", "left out: the model testcard takes none"),
+    (
+        {"input_reference": PNG, "last_frame": b"MZ", "model": "diffusion"},
+        "last_frame",
+        "a PNG, JPEG or WebP",
+    ),
+    ({"model": "diffusion", "input_reference": PNG, "style_preset": "rococo"}, "style_preset", "one of noir"),
+    ({"model": "diffusion", "input_reference": PNG, "camera_movement": "up"}, "camera_movement", "pan_left"),
 ]
 
 
@@ -54,12 +78,12 @@ def read(**fields: Any) -> Any:
     given_fields = {
         name: value for name, value in {"prompt": "a kite", **fields}.items() if value is not None
     }
-    return read_order(given_fields, (MODEL, STRICT))
+    return read_order(given_fields, (MODEL, STRICT, DIFFUSION))
 
 
 def test_the_prompt_alone_is_enough() -> None:
-    order, image = read()
-    assert (order.model, order.size, order.seconds, image) == ("testcard", "720x1280", 4, None)
+    order, inputs = read()
+    assert (order.model, order.size, order.seconds, inputs) == ("testcard", "720x1280", 4, {})
     assert read()[0].seed != order.seed  # drawn anew each time
 
 
@@ -84,8 +108,32 @@ def test_a_refusal_names_the_field_the_value_and_what_is_allowed(
 def test_a_picture_comes_as_a_file_or_as_a_data_url() -> None:
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     for reference in (PNG, {"image_url": url}):
-        order, image = read(input_reference=reference)
-        assert (order.image, image) == (True, PNG)
+        order, inputs = read(input_reference=reference)
+        assert (order.image, inputs) == (True, {IMAGE: PNG})
+
+
+def test_a_remix_draws_over_the_video_where_the_model_can_and_is_made_anew_elsewhere() -> None:
+    models = (MODEL, DIFFUSION)
+    anew = read_remix({"prompt": "x"}, read(seed=3)[0], models)
+    assert (anew.operation, anew.clip, anew.seed, anew.prompt) == ("remix", False, 3, "x")
+    first, _ = read(model="diffusion", input_reference=PNG, last_frame=PNG, seed=3, style_preset="noir")
+    fields = {"prompt": "x", "strength": "0.4", "seed": 4, "camera_movement": "pan_left"}
+    over = read_remix(fields, first, models)
+    assert (over.operation, over.clip, over.image, over.last_frame) == ("remix", True, False, False)
+    assert (over.strength, over.seed, over.style_preset, over.camera_movement) == (0.4, 4, "noir", "pan_left")
+    assert (over.size, over.seconds) == (first.size, first.seconds)
+
+
+@pytest.mark.parametrize("strength", [0, "0", 1.1, -1, "much", True])
+def test_a_strength_is_a_share(strength: Any) -> None:
+    with pytest.raises(RefusalError, match=r"'strength' is .*: it must be a number above 0, up to 1"):
+        read_remix({"prompt": "x", "strength": strength}, read()[0], (MODEL,))
+
+
+def test_an_operation_that_the_model_cannot_do_is_refused_with_those_it_can() -> None:
+    fields = {"prompt": "x", "model": "diffusion"}
+    with pytest.raises(RefusalError, match="The model diffusion cannot extend: it can generate, remix"):
+        read_change("extend", fields, Clip(width=64, height=64, seconds=1), (MODEL, DIFFUSION))
 
 
 def test_a_forms_names_become_objects_and_lists() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.providers.local.running import RunningWorker
 
-HEAVY = ("av", "numpy", "PIL", "torch", "diffusers", "gateway")
+HEAVY = ("av", "numpy", "PIL", "torch", "diffusers", "transformers", "huggingface_hub", "gateway")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,20 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 def test_help_is_complete() -> None:
     text = run("--help").stdout
-    options = ("--engine", "--host", "--port", "--data-dir", "--queue-size", "--keep-hours", "--watch-stdin")
+    options = (
+        "--engine",
+        "--model",
+        "--config",
+        "make-tiny",
+        "bench",
+        "diffusers",
+        "--host",
+        "--port",
+        "--data-dir",
+        "--queue-size",
+        "--keep-hours",
+        "--watch-stdin",
+    )
     for word in (*options, "FAIRLEAD_WORKER_KEY", "testcard", "4100", ".fairlead/worker", "dialect: openai"):
         assert word in text
 
@@ -35,6 +48,13 @@ def test_help_is_complete() -> None:
     ("arguments", "complaint"),
     [
         (("--engine", "sora"), "invalid choice: 'sora'"),
+        (("--engine", "diffusers"), "--engine diffusers needs a model: name one with --model"),
+        (("--engine", "testcard", "--model", "x"), "--engine testcard takes no --model"),
+        (("--model", "{tmp}/nowhere"), "nowhere does not exist: name a directory with a model_index.json"),
+        (("--model", "{tmp}"), "has no model_index.json"),
+        (("--config", "{tmp}/nowhere.yaml"), "nowhere.yaml"),
+        (("bench",), "one of the arguments --model --config is required"),
+        (("make-tiny", "--family", "sora", "x"), "invalid choice: 'sora'"),
         (("--port", "70000"), "'70000' is not a whole number from 0 to 65535"),
         (("--queue-size", "0"), "'0' is not a whole number from 1 to 10000"),
         (("--keep-hours", "soon"), "'soon' is not"),

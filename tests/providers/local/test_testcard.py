@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.local import backdrop
+from providers.local import sources
 from providers.local.engine import IMAGE, SPRITESHEET, THUMBNAIL, VIDEO, OrderError, Output
 from providers.local.engine import Order as Ordered
 from providers.local.testcard import load
@@ -125,7 +125,7 @@ def test_a_broken_picture_is_told_and_not_a_crash(tmp_path: Path, broken: bytes)
 def test_a_picture_that_unpacks_to_too_much_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backdrop, "MAX_PIXELS", 99)
+    monkeypatch.setattr(sources, "MAX_PIXELS", 99)
     with pytest.raises(OrderError, match="10x10 pixels"):
         render(tmp_path, image=picture(10, 10))
 

@@ -1,0 +1,91 @@
+"""The levers of a model's settings, with tiny models on the CPU: they work, and the lossless ones lose nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from providers.local.engine import CLIP, VIDEO, Engine, Order
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that we do not keep
+ORDER = Order(
+    model="m", prompt="a red ball", negative_prompt="blurry", width=32, height=32, seconds=0.25, seed=7
+)
+LOSSLESS: list[dict[str, Any]] = [
+    {"attention": "native", "prompt_cache": 0},
+    {"offload": True, "prompt_cache": 1},
+    {"compile": ["transformer", "vae"], "warm": ["32x32x9"]},
+]
+
+
+def load(tiny_models: Path, family: str, **levers: Any) -> Engine:
+    from providers.local.diffusion.engine import load as load_engine  # noqa: PLC0415 - torch takes seconds
+
+    return load_engine(json.dumps({"m": {"path": str(tiny_models / family), "steps": 4} | levers}))
+
+
+def made(engine: Engine, folder: Path, order: Order = ORDER) -> bytes:
+    engine.render(order, folder, lambda _percent: None)
+    return (folder / VIDEO).read_bytes()
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """What is compiled runs as it stands: compiling takes longer than all tests here together."""
+    import torch  # noqa: PLC0415
+
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@pytest.fixture(scope="module", params=["ltx", "wan"])
+def plain(
+    request: pytest.FixtureRequest, tiny_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, bytes]:
+    """A family, and the video that its model makes without any lever."""
+    return request.param, made(load(tiny_models, request.param), tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("levers", LOSSLESS, ids=str)
+def test_a_lossless_lever_changes_no_byte(
+    plain: tuple[str, bytes], tiny_models: Path, tmp_path: Path, levers: dict[str, Any]
+) -> None:
+    family, wanted = plain
+    engine = load(tiny_models, family, **levers)
+    assert [made(engine, tmp_path) for _ in range(2)] == [wanted] * 2
+
+
+def test_the_first_block_cache_changes_the_video_but_not_from_one_run_to_the_next(
+    plain: tuple[str, bytes], tiny_models: Path, tmp_path: Path
+) -> None:
+    family, without = plain
+    engine = load(tiny_models, family, first_block_cache=0.9)
+    first, again = (made(engine, tmp_path) for _ in range(2))
+    assert first == again != without
+
+
+def test_a_remix_does_without_the_first_block_cache_where_the_pipeline_cannot_tell_it_what_it_calls(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    engine = load(tiny_models, "wan", first_block_cache=0.9)
+    made(engine, tmp_path)
+    (tmp_path / VIDEO).rename(tmp_path / CLIP)
+    assert made(engine, tmp_path, msgspec.structs.replace(ORDER, operation="remix", clip=True))
+
+
+def test_tiling_decodes_large_pictures_in_pieces(tiny_models: Path, tmp_path: Path) -> None:
+    wide = msgspec.structs.replace(ORDER, width=320)
+    whole, tiled = (made(load(tiny_models, "wan", vae_tiling=one), tmp_path, wide) for one in (False, True))
+    assert whole != tiled
+
+
+def test_an_attention_backend_that_does_not_exist_is_named(
+    tiny_models: Path,
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(tiny_models, "ltx", attention="fast")
+    assert "attention 'fast' cannot be used here" in str(ended.value)
