@@ -5,6 +5,7 @@ All that may be killed are processes; the provider and the receiver of webhooks 
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ import psycopg.rows
 import psycopg.sql
 import redis
 import yaml
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.config.snapshot import Caller
 from gateway.limits.rules import RECORD_SECONDS
@@ -25,8 +27,9 @@ from gateway.service.webhooks import secrets_of
 from tests.e2e.processes import GatewayProcess
 from tests.lab.parts import ProductionPostgres, ProductionRedis, WorkerProcess, supervise
 from tests.servers import Server, free_port
-from tests.service.receiver import Receiver
+from tests.service.receiver import OK, Receiver
 from tests.service.video_provider import MP4, Provider
+from tests.transport.faulty import Peer
 
 KEY = "sk-fl-chaos"
 CALLER = "crowd"
@@ -47,7 +50,8 @@ _SKIP: LiteralString = "update {} set leased_until = due_at + 3 where leased_unt
 
 
 class Fleet:
-    """All of them. `kinds` are the parts that may be killed."""
+    """All of them. `kinds` are the parts that may be killed, `told` the webhooks in the order they came: id, job,
+    status, and whether the signature was good when it came, for it is good for five minutes."""
 
     def __init__(self, folder: Path, agency: Provider, hook: Receiver) -> None:
         self.agency = agency
@@ -57,6 +61,8 @@ class Fleet:
             ProductionPostgres(_made(folder / "postgres")),
         )
         self.worker = WorkerProcess(_made(folder / "worker"))
+        self.told: list[tuple[str, str, str, bool]] = []
+        hook.always(self._hear)
         self._folder = folder
         self._database = ""
         self.gateways: Sequence[GatewayProcess] = ()
@@ -96,6 +102,19 @@ class Fleet:
         text = self._routing()
         self.gateways = [GatewayProcess(self._folder, text, environment, name) for name in ("one", "other")]
         await _all(part.start for part in (self.worker, *self.gateways))
+
+    async def _hear(self, peer: Peer) -> None:
+        assert peer.request is not None
+        headers, body = dict(peer.request.headers), peer.request.body
+        event = json.loads(body)
+        try:
+            Webhook(self.secret).verify(body, headers)
+        except WebhookVerificationError:
+            good = False
+        else:
+            good = headers["webhook-id"] == event["id"]
+        self.told.append((headers["webhook-id"], event["job_id"], event["status"], good))
+        await OK(peer)
 
     def _routing(self) -> str:
         at = {"studio": self.worker.url, "agency": f"{self.agency.url}/v1"}

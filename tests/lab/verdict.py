@@ -14,7 +14,6 @@ from typing import Any
 
 import redis
 from msgspec import Struct
-from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.lab.crowd import Order
 from tests.lab.fleet import PRICES, SECONDS, Fleet
@@ -32,8 +31,8 @@ class Submit(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All sides. `submits` is what providers began, by our token of the attempt; `told` are (webhook-id, job,
-    status, signature good) as they came; `counters` is what is left in Redis by counter; `files` are sizes by
+    """All sides. `submits` is what providers began, by our token of the attempt; `told` are the webhooks as they came
+    (see `Fleet`); `counters` is what is left in Redis by counter; `files` are sizes by
     name."""
 
     orders: Sequence[Order]
@@ -60,7 +59,7 @@ def gather(fleet: Fleet, orders: Sequence[Order]) -> Evidence:
         ledger=rows("select * from ledger"),
         outbox=rows("select * from outbox"),
         media=rows("select * from media where role = 'video'"),
-        told=[_told(seen.headers, seen.body, fleet.secret) for seen in fleet.hook.requests],
+        told=fleet.told,
         counters=counters(fleet.redis.url),
         files={path.name: path.stat().st_size for path in fleet.media.iterdir()},
         surprises=fleet.surprises(),
@@ -106,17 +105,6 @@ def submits(fleet: Fleet) -> Mapping[str, Submit]:
         bill = (status == "completed") * count * price["studio"]
         found[token] = Submit(provider="studio", begun=count, bill=bill)
     return found
-
-
-def _told(headers: Mapping[str, str], body: bytes, secret: str) -> tuple[str, str, str, bool]:
-    event = json.loads(body)
-    try:
-        Webhook(secret).verify(body, dict(headers))
-    except WebhookVerificationError:
-        good = False
-    else:
-        good = headers["webhook-id"] == event["id"]
-    return headers["webhook-id"], event["job_id"], event["status"], good
 
 
 def _accepted_once(seen: Evidence) -> list[str]:
