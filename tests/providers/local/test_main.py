@@ -40,7 +40,7 @@ def test_help_is_complete() -> None:
         "--keep-hours",
         "--watch-stdin",
     )
-    for word in (*options, "FAIRLEAD_WORKER_KEY", "testcard", "4100", ".fairlead/worker", "dialect: openai"):
+    for word in (*options, "FAIRLEAD_WORKER_KEY", "testcard", "4100", ".fairlead/worker", "dialect: worker"):
         assert word in text
 
 
