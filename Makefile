@@ -11,7 +11,7 @@ serve: .venv/runtime  ## start the gateway with the zero-key demo on http://127.
 	@$(BIN)/fairlead serve --demo
 
 test: .venv/dev  ## run every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: format lint types contracts test  ## everything a change must pass
 

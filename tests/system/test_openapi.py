@@ -14,7 +14,7 @@ from tests.running import KEY, routing, upstream
 from tests.servers import free_port
 from tests.system.process import Serving
 
-EXAMPLES = 20
+EXAMPLES = 12
 """Requests per operation and way of making them."""
 MODELS = ("demo", "vectors", "clip", "demo/status-503", "demo/cut", "none")
 
