@@ -13,7 +13,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import admin, explain, generations, openapi, video_models, videos
+from gateway.api import admin, characters, explain, generations, openapi, video_models, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -36,6 +36,7 @@ from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
 from gateway.service.board import Board
 from gateway.service.books import Books
+from gateway.service.characters import Characters
 from gateway.service.chat import Chat
 from gateway.service.hearsay import Hearsay
 from gateway.service.keys import KeyRing
@@ -99,7 +100,10 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        self._runner, self._videos = self._video_story(MediaStore(settings.data_dir / "media"))
+        parts = self._video_parts(MediaStore(settings.data_dir / "media"))
+        self._runner = self._video_runner(parts)
+        self._videos = Videos(parts, self._runner.wake)
+        self._characters = Characters(parts)
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -119,23 +123,26 @@ class Gateway:
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
-    def _video_story(self, media: MediaStore) -> tuple[Runner, Videos]:
+    def _video_parts(self, media: MediaStore) -> VideoParts:
         admission = JobAdmission(
             self._admission,
             self._limiter,
             SYSTEM,
             unknown_price_ok=lambda: self.live.current.on_unknown_price == "allow",
         )
-        parts = VideoParts(
+        return VideoParts(
             database=self._database,
             media=media,
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            fetcher=self._fetcher,
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics),
         )
+
+    def _video_runner(self, parts: VideoParts) -> Runner:
         tools = Tools(
             upstream=self._upstream,
             fetcher=self._fetcher,
@@ -144,11 +151,10 @@ class Gateway:
             recalls=VIDEO_RECALL,
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
-            media=media,
+            media=parts.media,
             dice=random,
         )
-        runner = Runner(parts, tools)
-        return runner, Videos(parts, runner.wake)
+        return Runner(parts, tools)
 
     def _assemble(self) -> App:
         door = self._chat_door()
@@ -160,6 +166,7 @@ class Gateway:
                 *self._model_routes(),
                 *video_models.routes(lambda: self.live.current, self._caller),
                 *videos.routes(self._videos, self._caller),
+                *characters.routes(self._characters, self._caller),
                 *generations.routes(self._videos, self._caller),
                 *explain.routes(self._explaining(), self._caller),
                 *admin.routes(self._admin_key, self.live, self._board),

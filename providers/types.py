@@ -229,7 +229,7 @@ class EmbeddingRequest(Struct, frozen=True, kw_only=True):
 class Media(Struct, frozen=True, kw_only=True):
     """One picture or clip that belongs to a video request: either `data` or `url` is given.
 
-    `role` is one of first_frame, last_frame, reference_image, source_video. `mime` was read from the
+    `role` is one of first_frame, last_frame, reference_image, reference_video, source_video. `mime` was read from the
     bytes themselves, never taken from what the client claimed.
     """
 

@@ -7,11 +7,12 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from gateway.api.multipart import MAX_BODY, fields_of
+from gateway.api.multipart import fields_of
+from gateway.api.uploads import CLIP
 from gateway.api.video_views import generation, is_over, poll_after_ms
 from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
 from gateway.clock import SYSTEM, Clock
-from gateway.service.video_request import GENERATIONS, read
+from gateway.service.video_request import GENERATIONS, begins_with_video, read, read_change
 from gateway.service.videos import Videos
 from gateway.store.jobs import Job
 
@@ -31,11 +32,15 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         wait = poll_after_ms(job, clock.now())
         return {"retry-after": str(-(-wait // 1000)), "openai-poll-after-ms": str(wait)}
 
-    @post(PATH, summary="Create a video (older form)", status_code=202, request_max_body_size=MAX_BODY)
+    @post(PATH, summary="Create a video (older form)", status_code=202)
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
-        async with fields_of(request) as fields:
-            job = await videos.create(caller, read(GENERATIONS, fields), origin(request, "generations"))
+        told = origin(request, "generations")
+        async with fields_of(request, CLIP) as fields:
+            if begins_with_video(fields):
+                job = await videos.change(caller, read_change(GENERATIONS, fields), told)
+            else:
+                job = await videos.create(caller, read(GENERATIONS, fields), told)
         headers = {"location": f"{PATH}/{job.id}", **pause(job)}
         return Response(shown(request, job), status_code=202, headers=headers)
 

@@ -12,6 +12,7 @@ from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.outbox import Notice
+from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 
 
@@ -88,6 +89,7 @@ class VideoParts(Struct, frozen=True, kw_only=True):
     admission: Admission
     links: Links
     poster: Poster
+    fetcher: Fetcher
     secrets_of: Callable[[str], Sequence[str]]
     figures: Figures = Figures()
     observe: Observe = Observe()

@@ -5,7 +5,7 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -17,20 +17,22 @@ from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unp
 from gateway.routing import video
 from gateway.service import job_states
 from gateway.service.access import allowed_route
-from gateway.service.video_inputs import MAX_CLIP, Upload
+from gateway.service.characters import Characters
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import (
-    VIDEOS,
+    FIRST_FRAME,
     Ask,
     Change,
     Wish,
     ask_of,
-    seconds_shown,
+    field_name,
     stored_roles,
     wanted,
+    with_characters,
 )
 from gateway.service.video_routes import complete
+from gateway.service.video_sources import VIDEO, Sources, check_ready, expired
 from gateway.store import idempotency, jobs
 from gateway.store.engine import Transaction
 from gateway.store.idempotency import IdempotencyKey, Use
@@ -43,11 +45,9 @@ RETRY_WINDOW = 600.0
 """For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
 MAX_KEY = 255
 CHECK_SECONDS = 5.0
-"""How long looking at a callback_url may take."""
-_PIECE = 1 << 20
+"""How long looking at a callback_url, or at a link, may take."""
 
-VIDEO, THUMBNAIL = "video", "thumbnail"
-VARIANTS = (VIDEO, THUMBNAIL, "spritesheet")
+VARIANTS = (VIDEO, "thumbnail", "spritesheet")
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -77,16 +77,21 @@ class Videos:
 
     def __init__(self, parts: VideoParts, wake: Callable[[], None]) -> None:
         self._parts = parts
+        self._sources = Sources(parts)
+        self._characters = Characters(parts)
         self._wake = wake
 
     async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
         """A new job, or the one that this request, repeated, already made."""
+        if wish.characters:
+            wish = with_characters(wish, await self._characters.clips(caller, wish.characters))
         fingerprint = wish.fingerprint()
         known = await self._known(caller, fingerprint, origin)
         if known is not None:
             return known
         snapshot = self._parts.snapshot()
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
+        await self._check_links(wish.ask)
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         await self._check_callback(ask)
         return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
@@ -113,47 +118,10 @@ class Videos:
         return await self.create(caller, Wish(ask=ask), origin)
 
     async def change(self, caller: Caller, change: Change, origin: Origin) -> Job:
-        """A new job that edits or extends one of the caller's videos, or one that came along."""
-        wish = change.wish
-        if change.source is not None:
-            wish = self._from_ours(await self.get(caller, change.source), wish)
-        model = wish.ask.model or VIDEOS.model or ""
-        return await self.create(caller, replace(wish, ask=replace(wish.ask, model=model)), origin)
-
-    def _from_ours(self, source: Job, wish: Wish) -> Wish:
-        """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
-        _check_ready(source, self._parts.clock.now())
-        row, made = source.file(VIDEO), ask_of(source)
-        if row is None or row.size > MAX_CLIP:
-            message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
-            raise InvalidRequest(message, code="invalid_video", param="video.id")
-        seconds = (source.output or {}).get("seconds") or seconds_shown(made)
-        ask = wish.ask
-        ask = replace(
-            ask,
-            model=ask.model or source.model,
-            seconds=ask.seconds if ask.operation == "extend" else seconds,
-            size=made.size,
-            source_seconds=seconds,
-            remixed_from=source.id,
-        )
-        return replace(wish, ask=ask, files=(self._file(row),))
-
-    def _file(self, row: MediaRow) -> Upload:
-        """A stored file as if it had come along."""
-
-        async def chunks() -> AsyncIterator[bytes]:
-            try:
-                file = await self._parts.media.open(row.name)
-            except FileNotFoundError as error:
-                raise NotFound("The content of this video has expired.", code="expired") from error
-            try:
-                for at in range(0, row.size, _PIECE):
-                    yield await file.read(at, min(_PIECE, row.size - at))
-            finally:
-                file.close()
-
-        return Upload(mime=row.mime, sha256=row.sha256, size=row.size, chunks=chunks)
+        """A new job that edits or extends one of the caller's videos, one that came along, or one behind a link."""
+        ours = None if change.source.id is None else await self.get(caller, change.source.id)
+        async with self._sources.begun(change, ours) as wish:
+            return await self.create(caller, wish, origin)
 
     def _remixes(self, model: str, target: str) -> bool:
         """Whether a target can make variations; one that is not configured any more is found out later."""
@@ -216,7 +184,7 @@ class Videos:
         return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
 
     async def _open(self, found: Job, variant: str) -> Content:
-        _check_ready(found, self._parts.clock.now())
+        check_ready(found, self._parts.clock.now())
         row = found.file(variant)
         if row is None:
             message = f"The video `{found.id}` has no {variant}."
@@ -224,7 +192,7 @@ class Videos:
         try:
             return Content(job=found, row=row, file=await self._parts.media.open(row.name))
         except FileNotFoundError as error:
-            raise _expired(found) from error
+            raise expired(found) from error
 
     async def _known(self, caller: Caller, fingerprint: bytes, origin: Origin) -> Job | None:
         """The job this request made before."""
@@ -299,6 +267,16 @@ class Videos:
                 await jobs.insert_job(transaction, job)
         return use
 
+    async def _check_links(self, ask: Ask) -> None:
+        """Refuse links to pictures that lead inside, although it is the provider that will follow them."""
+        links = [(FIRST_FRAME, ask.link)] if ask.link else []
+        for role, link in (*links, *ask.links):
+            try:
+                await self._parts.fetcher.check(link, seconds=CHECK_SECONDS)
+            except RefusedLink as error:
+                name = field_name(ask.surface, role)
+                raise InvalidRequest(f"`{name}` cannot be used: {error.reason}.", param=name) from error
+
     async def _check_callback(self, ask: Ask) -> None:
         """Refuse at once what could never be delivered; the sending judges again."""
         if ask.callback_url is None:
@@ -362,23 +340,6 @@ def _key(caller: Caller, origin: Origin) -> IdempotencyKey:
             f"`Idempotency-Key` must hold 1 to {MAX_KEY} printable characters.", param="Idempotency-Key"
         )
     return IdempotencyKey(caller=caller.id, route=origin.route, key=key)
-
-
-def _check_ready(job: Job, now: float) -> None:
-    if job.state == job_states.FAILED:
-        raise NotFound(f"The video `{job.id}` failed, so it has no content.", code="result_unavailable")
-    if job.state != job_states.COMPLETED:
-        raise Conflict(
-            f"The video `{job.id}` is {job.state}; its content is there once it is completed.",
-            code="video_not_ready",
-            retry=False,
-        )
-    if job.expires_at is not None and job.expires_at <= now:
-        raise _expired(job)
-
-
-def _expired(job: Job) -> NotFound:
-    return NotFound(f"The content of the video `{job.id}` has expired.", code="expired")
 
 
 def _not_found() -> NotFound:

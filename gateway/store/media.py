@@ -109,7 +109,11 @@ class OpenFile:
 
     async def read(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; empty at the end."""
-        return await asyncio.to_thread(os.pread, self._descriptor, count, offset)
+        return await asyncio.to_thread(self.at, offset, count)
+
+    def at(self, offset: int, count: int) -> bytes:
+        """The same, for whoever is in a thread."""
+        return os.pread(self._descriptor, count, offset)
 
     def close(self) -> None:
         """Let go of the file."""

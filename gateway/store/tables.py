@@ -122,6 +122,20 @@ media = Table(
     Index("media_of_job", "job"),
 )
 
+characters = Table(
+    "characters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("caller", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("file", Text, nullable=False, unique=True),  # its name in the media store
+    Column("mime", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("characters_of_caller", "caller", "id"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import openai
 import yaml
-from openai.types import Video, VideoDeleteResponse
+from openai.types import Video, VideoCreateCharacterResponse, VideoDeleteResponse
 
 from tests.e2e.processes import GatewayProcess, Studio
 from tests.wire import check
@@ -52,6 +52,8 @@ def check_answer(response: httpx2.Response) -> None:
     elif body.get("object") == "list":
         for video in body["data"]:
             check_video(video)
+    elif method != "DELETE" and response.request.url.path.startswith("/v1/videos/characters"):
+        check(VideoCreateCharacterResponse, body)
     elif method == "DELETE":
         check(VideoDeleteResponse, body)
     elif response.request.url.path.startswith("/v1/videos"):

@@ -198,6 +198,7 @@ async def rig(
     parts = VideoParts(
         database=database, media=media, snapshot=lambda: configs["now"], admission=door,
         links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        fetcher=fetcher or Fetcher(Dialer(None)),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip

@@ -33,6 +33,7 @@ POLICY: Mapping[str, str] = {
     "POST /v1/videos/extensions": KEYED,
     "POST /v1/videos/characters": KEYED,
     "GET /v1/videos/characters/{character_id:str}": KEYED,
+    "DELETE /v1/videos/characters/{character_id:str}": KEYED,
     "POST /v1/video/generations": KEYED,
     "GET /v1/video/generations/{video_id:str}": KEYED,
     "GET /v1/video/generations/{video_id:str}/content": KEYED,

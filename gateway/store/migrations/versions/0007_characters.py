@@ -1,0 +1,23 @@
+"""Characters: clips that a caller has named, to be seen in videos made later."""
+
+from alembic import op
+from sqlalchemy import BigInteger, Column, Double, Text
+
+revision = "0007"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Add the table."""
+    op.create_table(
+        "characters",
+        Column("id", Text, primary_key=True),
+        Column("caller", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("file", Text, nullable=False, unique=True),
+        Column("mime", Text, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("sha256", Text, nullable=False),
+        Column("created_at", Double, nullable=False),
+    )
+    op.create_index("characters_of_caller", "characters", ["caller", "id"])
