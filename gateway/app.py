@@ -45,6 +45,7 @@ from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
+from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
@@ -152,6 +153,7 @@ class Gateway:
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=parts.media,
+            tokens=Tokens(self._upstream, SYSTEM),
             dice=random,
         )
         return Runner(parts, tools)

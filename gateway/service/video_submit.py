@@ -14,6 +14,7 @@ from gateway.routing import video
 from gateway.routing.policies import Dice
 from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
+from gateway.service.tokens import Tokens
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
@@ -43,6 +44,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
+    tokens: Tokens
     dice: Dice
 
 
@@ -91,7 +93,11 @@ class Submitting:
         in_time = self._moves.clock.now() < job.deadline_at
         if place is None or adapter is None or not in_time or not rules.recognises_repeats(place.target):
             return await self._doubt(job, attempt)
-        request = await self._request(job, adapter, place, attempt)
+        try:
+            place = replace(place, target=await self._tools.tokens.ready(place.target))
+            request = await self._request(job, adapter, place, attempt)
+        except ProviderError as error:
+            return await self._again(job, attempt, error)
         made = _Call(token=_token(job, attempt), request=request, adapter=adapter, place=place, repeat=True)
         return await self._submit(job, attempt, made)
 
@@ -116,8 +122,9 @@ class Submitting:
             started_at=self._moves.clock.now(),
             price=video.rate(target, wanted(ask_of(job), self._moves.clock.now())),
         )
-        place = Place(target=target.target, timeouts=target.timeouts)
         try:
+            ready = await self._tools.tokens.ready(target.target)
+            place = Place(target=ready, timeouts=target.timeouts)
             adapter = self._tools.adapters.get(attempt.dialect)
             if adapter is None:
                 message = f"No video dialect `{attempt.dialect}`."
@@ -142,10 +149,7 @@ class Submitting:
                 return await self._refused(job, attempt, error, event="refused")
             if not rules.recognises_repeats(place.target):
                 return await self._doubt(job, attempt)
-            wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
-            later = replace(job, tries=job.tries + 1, due_at=now() + wait)
-            await self._moves.go(later, "submit", attempt)
-            return None
+            return await self._again(job, attempt, error)
         told = _warnings(made.request, attempt.provider)
         operation = {**made.request.operation, **update.operation}
         begun = replace(attempt, certainty=rules.CREATED, operation=operation)
@@ -155,6 +159,12 @@ class Submitting:
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
         return None
+
+    async def _again(self, job: Job, attempt: Attempt, error: ProviderError) -> None:
+        """Ask the same target once more, later: it recognises repeats."""
+        wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
+        later = replace(job, tries=job.tries + 1, due_at=self._moves.clock.now() + wait)
+        await self._moves.go(later, "submit", attempt)
 
     def _answered(self, made: _Call, response: HttpResponse) -> VideoUpdate:
         """What the answer to a submit says. Raises ProviderError, unless it only says that it was heard before."""

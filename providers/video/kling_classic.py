@@ -1,6 +1,7 @@
 """Kling's older video API, which resellers still serve. The operation is `{"id", "way"}`, and `url` at the end.
 
-It is called with an API key as a bearer token. It cannot be cancelled. Source: VIDEO_WIRE 3.6, 2026-11-20.
+It is called with a bearer token: an API key, or one that `providers/tokens.py` signs. It cannot be cancelled.
+Source: VIDEO_WIRE 3.6, 2026-11-20.
 """
 
 from collections.abc import Mapping

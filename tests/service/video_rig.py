@@ -24,6 +24,7 @@ from gateway.config.snapshot import (
 )
 from gateway.errors import LimitExceeded
 from gateway.service.runner import Runner
+from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
 from gateway.service.video_request import VIDEOS, Wish, read
@@ -222,5 +223,6 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     """The tools of a runner with dice that always show the same."""
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media, dice=lambda: 0.5,
+        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
+        tokens=Tokens(upstream, parts.clock), dice=lambda: 0.5,
     )  # fmt: skip
