@@ -140,7 +140,7 @@ class Gateway:
             poster=Poster(Dialer(None)),
             fetcher=self._fetcher,
             secrets_of=self._ring.hook_secrets,
-            observe=JobMetrics(self.metrics),
+            observe=JobMetrics(self.metrics, self._recorder),
         )
 
     def _video_runner(self, parts: VideoParts) -> Runner:

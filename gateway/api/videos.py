@@ -19,6 +19,7 @@ from gateway.service.video_links import Link
 from gateway.service.video_request import VIDEOS, read, read_change, read_remix
 from gateway.service.videos import Origin, Videos
 from gateway.store.jobs import Job
+from gateway.telemetry.record import Call
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
@@ -133,12 +134,14 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
 
 
 def origin(request: AnyRequest, name: str) -> Origin:
-    """What tells a repeated request from a new one."""
+    """What tells a repeated request from a new one, and which trace it belongs to."""
+    call = request.scope.get("fairlead_call")  # set by api/observe.py
     return Origin(
         route=name,
         base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
         retries=retries(request),
+        trace=call.traceparent if isinstance(call, Call) else "",
     )
 
 

@@ -1,6 +1,7 @@
 """What the video stories need from outside, and the figures they run by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.outbox import Notice
+from gateway.telemetry.record import Sending
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 
@@ -42,6 +44,13 @@ class Observe:
 
     def job_finished(self, job: Job) -> None:
         """A job is completed or failed, and that is in the database."""
+
+    @contextmanager
+    def sending(self, notice: Notice) -> Iterator[Sending]:
+        """A webhook is being sent as long as the block runs, which fills in how it was taken."""
+        yield Sending(
+            trace_id=1, span_id=1, sampled=False, number=notice.tries + 1, url=notice.url, started=0.0
+        )
 
     def webhook_sent(self, notice: Notice) -> None:
         """A webhook was sent, or could not be; this is how it stands now."""

@@ -39,8 +39,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     target that made it (`home`) and that target's operation; an edit or an extension begins with one of the
     stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
     targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
-    left out. `callback_url` is where its end is told, `base_url` where clients find this gateway; no
-    provider sees either.
+    left out. `callback_url` is where its end is told, `base_url` where clients find this gateway, `trace` the
+    W3C traceparent of the request; no provider sees any of them.
     """
 
     surface: str
@@ -65,6 +65,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     priced: bool = False
     callback_url: str | None = None
     base_url: str = ""
+    trace: str = ""
 
 
 class Wish(Struct, frozen=True, kw_only=True):

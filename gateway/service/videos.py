@@ -55,13 +55,14 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     `key` is the client's Idempotency-Key; `retries` is what the official clients count in
     `x-stainless-retry-count`, the only trace of a repeated create (they send no key). `base_url` is where the
-    client found us.
+    client found us, `trace` the W3C traceparent of the request.
     """
 
     route: str
     base_url: str = ""
     key: str | None = None
     retries: int = 0
+    trace: str = ""
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -113,7 +114,7 @@ class Videos:
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="",
+            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="", trace="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
@@ -292,7 +293,8 @@ class Videos:
         """The wish with the place where its end is to be told: the request's, else that of its key."""
         url = wish.ask.callback_url or caller.hook.url
         base_url = self._parts.snapshot().public_url or origin.base_url
-        return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=base_url)) if url else wish
+        told = replace(wish.ask, callback_url=url, base_url=base_url, trace=origin.trace)
+        return replace(wish, ask=told) if url else wish
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
         rows: list[MediaRow] = []

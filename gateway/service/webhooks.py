@@ -9,6 +9,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -47,8 +48,13 @@ def notice_of(job: Job, now: float) -> Notice | None:
     }
     return Notice(
         id=identity, job=job.id, caller=job.caller, event=event, url=ask.callback_url, payload=payload,
-        created_at=now, due_at=now,
+        created_at=now, due_at=now, receiver=receiver_of(ask.callback_url), trace=ask.trace,
     )  # fmt: skip
+
+
+def receiver_of(url: str) -> str:
+    """Host and port of a URL: those who share them share one receiver's patience."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def body_of(notice: Notice, links: Links) -> bytes:

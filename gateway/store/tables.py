@@ -179,6 +179,10 @@ outbox = Table(
     Column("caller", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("url", Text, nullable=False),
+    Column("receiver", Text, nullable=False, server_default=""),  # host and port of the URL
+    Column(
+        "trace", Text, nullable=False, server_default=""
+    ),  # of the request that made the job: W3C traceparent
     Column("payload", JsonText, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("tries", Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""Characters: clips that a caller has named, to be seen in videos made later."""
+"""Characters, which are clips that a caller has named; and of a webhook its receiver and the trace it belongs to."""
 
 from alembic import op
 from sqlalchemy import BigInteger, Column, Double, Text
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add the table."""
+    """Add the table and the columns; webhooks that wait already count as of one receiver."""
     op.create_table(
         "characters",
         Column("id", Text, primary_key=True),
@@ -21,3 +21,5 @@ def upgrade() -> None:
         Column("created_at", Double, nullable=False),
     )
     op.create_index("characters_of_caller", "characters", ["caller", "id"])
+    for name in ("receiver", "trace"):
+        op.add_column("outbox", Column(name, Text, nullable=False, server_default=""))
