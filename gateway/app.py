@@ -13,7 +13,7 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import admin, characters, explain, generations, openapi, video_models, videos
+from gateway.api import admin, characters, explain, generations, hooks, openapi, video_models, videos
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -39,6 +39,7 @@ from gateway.service.books import Books
 from gateway.service.characters import Characters
 from gateway.service.chat import Chat
 from gateway.service.hearsay import Hearsay
+from gateway.service.hooks import Hooks
 from gateway.service.keys import KeyRing
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
@@ -105,6 +106,7 @@ class Gateway:
         self._runner = self._video_runner(parts)
         self._videos = Videos(parts, self._runner.wake)
         self._characters = Characters(parts)
+        self._hooks = Hooks(parts, self._runner.wake)
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -154,6 +156,7 @@ class Gateway:
             snapshot=parts.snapshot,
             media=parts.media,
             tokens=Tokens(self._upstream, SYSTEM),
+            links=self._links,
             dice=random,
         )
         return Runner(parts, tools)
@@ -169,6 +172,7 @@ class Gateway:
                 *video_models.routes(lambda: self.live.current, self._caller),
                 *videos.routes(self._videos, self._caller),
                 *characters.routes(self._characters, self._caller),
+                *hooks.routes(self._hooks),
                 *generations.routes(self._videos, self._caller),
                 *explain.routes(self._explaining(), self._caller),
                 *admin.routes(self._admin_key, self.live, self._board),

@@ -246,7 +246,8 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
     operation of the video to start from; `edit` and `extend` begin with the `source_video` among the media, and
     `seconds` is how much longer it shall be.
-    `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
+    `token` is ours and the same for every submit of one attempt, for providers that deduplicate. `hook` is where
+    the provider may tell that something has changed; empty when it cannot reach us.
     """
 
     model: str
@@ -262,6 +263,7 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     media: Sequence[Media] = ()
     source: Json | None = None
     token: str = ""
+    hook: str = ""
 
 
 class VideoOutput(Struct, frozen=True, kw_only=True):

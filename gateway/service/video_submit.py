@@ -16,6 +16,7 @@ from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
 from gateway.service.tokens import Tokens
 from gateway.service.video_calls import ask as call
+from gateway.service.video_links import Links
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
 from gateway.store.jobs import Attempt, Job
@@ -45,6 +46,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     snapshot: Callable[[], Snapshot]
     media: MediaStore
     tokens: Tokens
+    links: Links
     dice: Dice
 
 
@@ -222,8 +224,14 @@ class Submitting:
             media=media,
             source=asked.source,
             token=_token(job, attempt),
+            hook=self._hook(job, attempt),
         )
         return adapter.video_create(request, place.target)
+
+    def _hook(self, job: Job, attempt: Attempt) -> str:
+        """Where the provider may tell that the video is done; nowhere without a public https:// address."""
+        public = self._tools.snapshot().public_url or ""
+        return self._tools.links.hook(public, job.id, attempt.number) if public.startswith("https://") else ""
 
     async def _media(self, job: Job, asked: Ask) -> list[Media]:
         media = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []

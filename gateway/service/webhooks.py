@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.clock import ulid
 from gateway.config.snapshot import Caller
@@ -73,6 +73,15 @@ def headers_of(notice: Notice, body: bytes, secrets: Sequence[str], now: float) 
         "webhook-timestamp": str(int(now)),
         "webhook-signature": " ".join(Webhook(secret).sign(notice.id, at, text) for secret in secrets),
     }
+
+
+def genuine(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a provider that signs by the same scheme sent this with this secret."""
+    try:
+        Webhook(secret).verify(body, dict(headers))
+    except (WebhookVerificationError, ValueError):  # a body that is signed but no JSON is a ValueError
+        return False
+    return True
 
 
 def secrets_of(caller: Caller, pepper: bytes) -> Sequence[str]:

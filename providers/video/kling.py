@@ -40,8 +40,9 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         body["contents"] = [prompt, *({"type": media.role, "url": link_of(media)} for media in frames)]
     else:
         body["prompt"] = fitted.request.prompt
-    if request.token:
-        body["options"] = {"external_task_id": request.token}
+    options = {"external_task_id": request.token, "callback_url": request.hook}
+    if any(options.values()):
+        body["options"] = {name: value for name, value in options.items() if value}
     way = "omni-video" if known.omni else "image-to-video" if frames else "text-to-video"
     return HttpRequest(
         method="POST",

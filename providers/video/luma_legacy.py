@@ -58,6 +58,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "duration": None if asked.seconds is None else f"{asked.seconds:g}s",
         "resolution": shape.tier if shape else None,
         "keyframes": frames or None,
+        "callback_url": request.hook or None,
     }
     return HttpRequest(
         method="POST",

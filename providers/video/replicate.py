@@ -52,6 +52,8 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     model, _, version = target.model.partition(":")
     if version:
         body["version"] = version
+    if request.hook:
+        body |= {"webhook": request.hook, "webhook_events_filter": ["completed"]}
     way = "predictions" if version else f"models/{quote(model, safe='/')}/predictions"
     return HttpRequest(
         method="POST",

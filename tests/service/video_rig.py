@@ -224,5 +224,6 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
         recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
-        tokens=Tokens(upstream, parts.clock), dice=lambda: 0.5,
+        tokens=Tokens(upstream, parts.clock),
+        links=parts.links, dice=lambda: 0.5,
     )  # fmt: skip
