@@ -22,6 +22,8 @@ limits = typer.Typer(help="See what the limiter holds.", no_args_is_help=True)
 cli.add_typer(limits, name="limits")
 webhooks = typer.Typer(help="See what became of webhooks, send them again.", no_args_is_help=True)
 cli.add_typer(webhooks, name="webhooks")
+media = typer.Typer(help="Look at video files.", no_args_is_help=True)
+cli.add_typer(media, name="media")
 videos = typer.Typer(help="Make, list, show and watch videos of a running gateway.", no_args_is_help=True)
 cli.add_typer(videos, name="videos")
 
@@ -206,6 +208,20 @@ def webhooks_secret(
     from gateway.commands.webhooks import secret  # noqa: PLC0415
 
     secret(config, key, rotate=rotate)
+
+
+@media.command("verify")
+def media_verify(
+    file: Annotated[Path, typer.Argument(help="A video file.", exists=True, dir_okay=False)],
+    trust: Annotated[
+        Path | None,
+        typer.Option(help="A PEM file with the root certificates to trust.", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Say what a video's content credentials sign, who signed, and whether it is intact; exit 1 when it is not."""
+    from gateway.commands.media import verify  # noqa: PLC0415
+
+    raise typer.Exit(verify(file, trust))
 
 
 @videos.command("create")

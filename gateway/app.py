@@ -13,7 +13,19 @@ from litestar import Litestar, Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from gateway.api import admin, characters, explain, generations, hooks, openapi, video_models, videos
+from gateway.api import (
+    admin,
+    batches,
+    characters,
+    explain,
+    files,
+    generations,
+    hooks,
+    openapi,
+    video_models,
+    video_views,
+    videos,
+)
 from gateway.api.auth import authenticate
 from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
@@ -22,25 +34,33 @@ from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.api.gate import Gate
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
+from gateway.api.render import error_body
 from gateway.api.system import routes as system_routes
 from gateway.clock import SYSTEM
 from gateway.config.live import Live
-from gateway.config.problems import ConfigProblem
+from gateway.config.problems import ConfigError, ConfigProblem
 from gateway.config.settings import Settings
 from gateway.config.snapshot import Caller
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rests import SharedRests
 from gateway.limits.rules import Limiter
+from gateway.media.words import Signing
+from gateway.media.workshop import Workshop
 from gateway.routing import health
 from gateway.service.admission import Admission, JobAdmission
+from gateway.service.batch_ports import BatchParts, Faces
+from gateway.service.batch_runner import BatchRunner
+from gateway.service.batches import Batches
 from gateway.service.board import Board
 from gateway.service.books import Books
 from gateway.service.characters import Characters
 from gateway.service.chat import Chat
+from gateway.service.files import Files
 from gateway.service.hearsay import Hearsay
 from gateway.service.hooks import Hooks
 from gateway.service.keys import KeyRing
+from gateway.service.moderation import Moderator
 from gateway.service.outputs import Outputs
 from gateway.service.pictures import Pictures
 from gateway.service.runner import Runner
@@ -50,12 +70,14 @@ from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
 from gateway.service.videos import Videos
 from gateway.store import keys as key_rows
 from gateway.store import ledger
 from gateway.store.engine import Database
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.telemetry import names
 from gateway.telemetry.log import Lines
@@ -72,6 +94,7 @@ log = logging.getLogger("fairlead.app")
 
 KEY_REFRESH_SECONDS = 2.0
 """How soon a key that the command line made or revoked counts in every process."""
+_WISHES = {"/v1/chat/completions": chat_wish, "/v1/embeddings": embedding_wish}
 _SOURCES = ("own", "learnt")
 _STATES = {"closed": 0, "half_open": 1, "open": 2, "throttled": 3}
 
@@ -95,18 +118,22 @@ class Gateway:
         self._books = Books(self._write_ledger)
         self._shadows = Shadows(self._upstream, self._board, self._books, SYSTEM, self.metrics.attempted)
         self._admission = Admission(self._limiter, self._spent, SYSTEM)
-        pepper = settings.pepper.reveal().encode()
-        self._ring = KeyRing(self.live, pepper)
-        self._links = Links(pepper)
+        self._pepper = settings.pepper.reveal().encode()
+        self._ring = KeyRing(self.live, self._pepper)
+        self._links = Links(self._pepper)
         export, self._close_export = _exporter(environment)
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        parts = self._video_parts(MediaStore(settings.data_dir / "media"))
+        parts = self._video_parts(_media(settings), _workshop(settings))
         self._runner = self._video_runner(parts)
         self._videos = Videos(parts, self._runner.wake)
         self._characters = Characters(parts)
         self._hooks = Hooks(parts, self._runner.wake)
+        self._door = self._chat_door()
+        self._files = Files(self._database, parts.media)
+        self._batch_runner = BatchRunner(self._batch_parts(parts.media))
+        self._batches = Batches(self._database, self._batch_runner.wake)
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
 
@@ -126,7 +153,7 @@ class Gateway:
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
-    def _video_parts(self, media: MediaStore) -> VideoParts:
+    def _video_parts(self, media: MediaStore, workshop: Workshop) -> VideoParts:
         admission = JobAdmission(
             self._admission,
             self._limiter,
@@ -136,11 +163,14 @@ class Gateway:
         return VideoParts(
             database=self._database,
             media=media,
+            workshop=workshop,
             snapshot=lambda: self.live.current,
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
             fetcher=self._fetcher,
+            moderator=Moderator(self._upstream),
+            results=Results(self._pepper),
             secrets_of=self._ring.hook_secrets,
             observe=JobMetrics(self.metrics, self._recorder),
         )
@@ -155,17 +185,30 @@ class Gateway:
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=parts.media,
+            workshop=parts.workshop,
             tokens=Tokens(self._upstream, SYSTEM),
             links=self._links,
             dice=random,
         )
         return Runner(parts, tools)
 
+    def _batch_parts(self, media: MediaStore) -> BatchParts:
+        return BatchParts(
+            database=self._database,
+            media=media,
+            snapshot=lambda: self.live.current,
+            caller_of=self._ring.owner,
+            chat=self._door.chat,
+            videos=self._videos,
+            recorder=self._recorder,
+            faces=Faces(wishes=_WISHES, error=error_body, video=video_views.video),
+            count=self.metrics.count,
+        )
+
     def _assemble(self) -> App:
-        door = self._chat_door()
         direct: dict[str, App] = {}
-        for path, read in (("/v1/chat/completions", chat_wish), ("/v1/embeddings", embedding_wish)):
-            direct[path] = Endpoint(door, path, read)
+        for path, read in _WISHES.items():
+            direct[path] = Endpoint(self._door, path, read)
         ordinary = Litestar(
             route_handlers=[
                 *self._model_routes(),
@@ -174,6 +217,8 @@ class Gateway:
                 *characters.routes(self._characters, self._caller),
                 *hooks.routes(self._hooks),
                 *generations.routes(self._videos, self._caller),
+                *files.routes(self._files, self._caller),
+                *batches.routes(self._batches, self._caller),
                 *explain.routes(self._explaining(), self._caller),
                 *admin.routes(self._admin_key, self.live, self._board),
                 *openapi.ROUTES,
@@ -220,6 +265,7 @@ class Gateway:
                 ("renew leases", self._admission.keep_alive()),
                 ("refresh keys", self._refresh_keys()),
                 ("run video jobs", self._runner.run()),
+                ("run batches", self._batch_runner.run()),
                 *self._hearsay(),
             )
         ]
@@ -227,7 +273,7 @@ class Gateway:
         try:
             yield
         finally:
-            await self._runner.stop()
+            await asyncio.gather(self._batch_runner.stop(), self._runner.stop())
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -314,6 +360,25 @@ def _stock(transport: str) -> Any:
     return httpx2.AsyncHTTPTransport(
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=1000)
     )
+
+
+def _media(settings: Settings) -> MediaStore:
+    drafts = settings.data_dir / "media"
+    if settings.media_url is None:
+        return MediaStore(drafts, Directory(drafts))
+    from gateway.store.media_objects import Bucket  # noqa: PLC0415 - megabytes that only buckets need
+
+    try:
+        return MediaStore(drafts, Bucket(settings.media_url))
+    except ValueError as error:
+        raise ConfigError([ConfigProblem("FAIRLEAD_MEDIA_URL", 0, 0, "", str(error))]) from error
+
+
+def _workshop(settings: Settings) -> Workshop:
+    if settings.signing is None:
+        return Workshop()
+    certificate, key = map(str, settings.signing)
+    return Workshop(Signing(certificate=certificate, key=key))
 
 
 def _limiter(settings: Settings, on_error: Callable[[], str]) -> Limiter:

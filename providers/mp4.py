@@ -11,6 +11,7 @@ Read = Callable[[int, int], bytes]
 _BOXES = 1000
 """A file of more boxes on one level is none that a camera or a model made."""
 _LONGEST = 86_400.0
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 
 class Clip(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,14 @@ def clip(read: Read, size: int) -> Clip | None:
         return _clip(read, size)
     except struct.error:  # cut short
         return None
+
+
+def has_credentials(read: Read, size: int) -> bool:
+    """Whether the file carries content credentials, sound or not: a box of C2PA's own (C2PA 2.4, embedding in BMFF)."""
+    try:
+        return any(kind == b"uuid" and read(start, 16) == _C2PA for kind, start, _ in _boxes(read, 0, size))
+    except struct.error:  # cut short
+        return False
 
 
 def _clip(read: Read, size: int) -> Clip | None:

@@ -20,9 +20,9 @@ RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing the socket sends RST instead of FIN."""
 
 
-def redis_at(proxy: "TcpProxy") -> str:
-    """The URL of the Redis behind a proxy."""
-    return f"redis://127.0.0.1:{proxy.port}/0"
+def redis_at(proxy: "TcpProxy", seconds: float = 0.5) -> str:
+    """The URL of the Redis behind a proxy, with time enough for a busy machine."""
+    return f"redis://127.0.0.1:{proxy.port}/0?socket_timeout={seconds}"
 
 
 class TcpProxy:

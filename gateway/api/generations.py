@@ -10,7 +10,7 @@ from litestar.params import PathParameter
 from gateway.api.multipart import fields_of
 from gateway.api.uploads import CLIP
 from gateway.api.video_views import generation, is_over, poll_after_ms
-from gateway.api.videos import AnyRequest, CallerOf, content_route, origin
+from gateway.api.videos import AnyRequest, CallerOf, cache_header, content_route, origin
 from gateway.clock import SYSTEM, Clock
 from gateway.service.video_request import GENERATIONS, begins_with_video, read, read_change
 from gateway.service.videos import Videos
@@ -41,7 +41,7 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
                 job = await videos.change(caller, read_change(GENERATIONS, fields), told)
             else:
                 job = await videos.create(caller, read(GENERATIONS, fields), told)
-        headers = {"location": f"{PATH}/{job.id}", **pause(job)}
+        headers = {"location": f"{PATH}/{job.id}", **pause(job), **cache_header(job, told)}
         return Response(shown(request, job), status_code=202, headers=headers)
 
     @get(PATH + "/{video_id:str}", summary="Retrieve a video (older form)")

@@ -51,7 +51,8 @@ class Room(Struct, frozen=True, kw_only=True):
 
 PICTURE = Room(field="input_reference", file=MAX_PICTURE)
 CLIP = Room(field="video", file=MAX_CLIP)
-_LIMITS: Mapping[str, int] = {CLIP.field: CLIP.file}
+_MAX_TEXT = PICTURE.body
+"""Bytes of all the text of a form, which may hold a picture as a data: URI: it is kept in memory."""
 
 
 async def pieces(request: Request[Any, Any, Any], room: Room) -> AsyncGenerator[bytes, None]:
@@ -91,7 +92,7 @@ async def parts(
     found: list[_Part] = []
     try:
         async with aclosing(pieces(request, room)) as coming:
-            await _parse(coming, boundary, found)
+            await _parse(coming, boundary, room, found)
         yield [(part.name, await part.value()) for part in found]
     except MultipartError as error:
         raise InvalidRequest("The body is not a valid form.", code="invalid_form") from error
@@ -100,27 +101,37 @@ async def parts(
             await part.close()
 
 
-async def _parse(coming: AsyncIterator[bytes], boundary: str, found: list["_Part"]) -> None:
+async def _parse(coming: AsyncIterator[bytes], boundary: str, room: Room, found: list["_Part"]) -> None:
+    text = 0
     with PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
         async for piece in coming:
             for event in parser.parse(piece):
                 if isinstance(event, MultipartSegment):
-                    found.append(_Part(event.name, event.filename))
+                    limit = room.file if event.name == room.field else PICTURE.file
+                    found.append(_Part(event.name, event.filename, limit))
                 elif event:
+                    text += 0 if found[-1].is_file else len(event)
+                    if text > _MAX_TEXT:
+                        raise TooLarge(f"The form has more than {_MAX_TEXT} bytes of text.")
                     await found[-1].add(bytes(event))
 
 
 class _Part:
     """One part of a form while it comes, and after that."""
 
-    def __init__(self, name: str, filename: str | None) -> None:
+    def __init__(self, name: str, filename: str | None, limit: int) -> None:
         self.name = name
         self._file = UploadFile("", filename) if filename else None
-        self._limit = _LIMITS.get(name, PICTURE.file)
+        self._limit = limit
         self._text = bytearray()
         self._size = 0
         self._head = b""
         self._hash = hashlib.sha256()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, and no text."""
+        return self._file is not None
 
     async def add(self, piece: bytes) -> None:
         """A further piece of its content. Raises TooLarge for a file that becomes too large."""
@@ -148,6 +159,7 @@ class _Part:
             mime=mime,
             sha256=self._hash.hexdigest(),
             size=size,
+            name=file.filename,
             chunks=lambda: _chunks(file),
             clip=await to_thread(_clip, file, size) if mime == "video/mp4" else None,
         )

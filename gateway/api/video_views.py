@@ -8,6 +8,7 @@ from gateway.config.snapshot import NANO
 from gateway.service.job_states import TERMINAL
 from gateway.service.video_request import ask_of, seconds_shown
 from gateway.store.jobs import Attempt, Job
+from providers.types import Json
 
 _POLL_AFTER = ((10.0, 1000), (60.0, 2000), (300.0, 5000))
 """A job younger than so many seconds is worth a look after so many milliseconds."""
@@ -110,9 +111,16 @@ def _extras(job: Job, now: float) -> dict[str, Any]:
         "cost_usd": _dollars(job.cost),
         "warnings": list(job.warnings),
         "output": job.output,
+        "provenance": _provenance(job),
         "eta": eta(job, now),
         "attempts": [_attempt(attempt) for attempt in job.attempts[-_SHOWN_ATTEMPTS:]],
     }
+
+
+def _provenance(job: Job) -> Json | None:
+    """Of the file that can be fetched: None before there is one, and when it has expired."""
+    file = job.file("video")
+    return file.provenance if file else None
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -8,16 +8,18 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from gateway.api.content import FileAnswer
+from gateway.api.content import FileAnswer, of_video
 from gateway.api.multipart import fields_of
 from gateway.api.uploads import CLIP
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
-from gateway.errors import Unauthenticated
+from gateway.errors import InvalidRequest, Unauthenticated
+from gateway.service.video_cache import FOUND
 from gateway.service.video_links import Link
+from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, read, read_change, read_remix
-from gateway.service.videos import Origin, Videos
+from gateway.service.videos import Videos
 from gateway.store.jobs import Job
 from gateway.telemetry.record import Call
 
@@ -25,7 +27,8 @@ AnyRequest: TypeAlias = Request[Any, Any, Any]
 CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
 """Who sends a request; raises Unauthenticated."""
 
-Reply: TypeAlias = Callable[[Job], Response[Mapping[str, Any]]]
+Reply: TypeAlias = Callable[[Job, Origin], Response[Mapping[str, Any]]]
+CACHE = "x-fairlead-cache"
 
 _Id = Annotated[str, PathParameter(max_length=200)]
 
@@ -38,7 +41,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            return reply(await videos.create(caller, read(VIDEOS, fields), origin(request, "videos")))
+            told = origin(request, "videos")
+            return reply(await videos.create(caller, read(VIDEOS, fields), told), told)
 
     @post("/v1/videos/{video_id:str}/remix", summary="Make a variation of a video", status_code=200)
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
@@ -46,11 +50,11 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         async with fields_of(request) as fields:
             prompt, callback_url = read_remix(fields)
         told = origin(request, "videos/remix")
-        return reply(await videos.remix(caller, video_id, prompt, told, callback_url))
+        return reply(await videos.remix(caller, video_id, prompt, told, callback_url), told)
 
     @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
-        return reply(await videos.get(caller_of(request), video_id))
+        return reply(await videos.get(caller_of(request), video_id), Origin(route="videos"))
 
     content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
     changes = _changes(videos, caller_of, reply)
@@ -58,9 +62,10 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
 
 
 def _replying(clock: Clock) -> Reply:
-    def reply(job: Job) -> Response[Mapping[str, Any]]:
+    def reply(job: Job, told: Origin) -> Response[Mapping[str, Any]]:
         now = clock.now()
         headers = {} if is_over(job) else {"openai-poll-after-ms": str(poll_after_ms(job, now))}
+        headers |= cache_header(job, told)
         return Response(video(job, now), status_code=200, headers=headers)
 
     return reply
@@ -71,7 +76,8 @@ def _changes(videos: Videos, caller_of: CallerOf, reply: Reply) -> Sequence[HTTP
         caller = caller_of(request)
         async with fields_of(request, CLIP) as fields:
             change = read_change(VIDEOS, fields, operation)
-            return reply(await videos.change(caller, change, origin(request, f"videos/{operation}")))
+            told = origin(request, f"videos/{operation}")
+            return reply(await videos.change(caller, change, told), told)
 
     @post("/v1/videos/edits", summary="Edit a video", status_code=200)
     async def edit(request: AnyRequest) -> Response[Mapping[str, Any]]:
@@ -119,7 +125,7 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
         found = await videos.linked(video_id, variant, link)
         if found is None:
             found = await videos.content(_caller(request, link), video_id, variant)
-        return FileAnswer(found, request.headers, head=request.method == "HEAD")
+        return FileAnswer(of_video(found), request.headers, head=request.method == "HEAD")
 
     def _caller(request: AnyRequest, link: Link) -> Caller:
         try:
@@ -134,13 +140,18 @@ def content_route(path: str, videos: Videos, caller_of: CallerOf) -> HTTPRouteHa
 
 
 def origin(request: AnyRequest, name: str) -> Origin:
-    """What tells a repeated request from a new one, and which trace it belongs to."""
+    """What tells a repeated request from a new one, and which trace it belongs to. Raises InvalidRequest."""
+    cache = request.headers.get(CACHE)
+    if cache not in (None, "allow"):
+        message = f"`{CACHE}` is {cache[:40]!r}; it may only be `allow`."
+        raise InvalidRequest(message, param=CACHE)
     call = request.scope.get("fairlead_call")  # set by api/observe.py
     return Origin(
         route=name,
         base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
         retries=retries(request),
+        cache=cache == "allow",
         trace=call.traceparent if isinstance(call, Call) else "",
     )
 
@@ -149,3 +160,10 @@ def retries(request: AnyRequest) -> int:
     """How often the official client has sent this request before."""
     told = request.headers.get("x-stainless-retry-count", "")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 4 else 0
+
+
+def cache_header(job: Job, told: Origin) -> dict[str, str]:
+    """Whether a request that allows an earlier result was given one."""
+    if not told.cache:
+        return {}
+    return {CACHE: "hit" if FOUND in (job.output or {}) else "miss"}

@@ -46,9 +46,8 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
     data = data or catalogue()
     vault = vault or Vault(source.environment)
     rows = provider_rows(draft, data, vault)
-    broken = draft.names("providers") - rows.keys()
-    listed = prices.PriceList(data.prices, source.now)
-    routes = Routes(rows, broken, draft.routing.defaults, data, listed)
+    broken, defaults = draft.names("providers") - rows.keys(), draft.routing.defaults
+    routes = Routes(rows, broken, defaults, data, prices.PriceList(data.prices, source.now))
     made = _routes(draft, routes)
     check = partial(_check_models, draft, {*rows, *broken, *data.vendors})
     limits = {
@@ -66,11 +65,13 @@ def compile_config(source: Source, data: Catalogue | None = None, vault: Vault |
         routes=made,
         keys=keys,
         limits=limits,
-        on_store_error=draft.routing.defaults.on_store_error,
-        on_unknown_price=draft.routing.defaults.on_unknown_price,
+        on_store_error=defaults.on_store_error,
+        on_unknown_price=defaults.on_unknown_price,
         warnings=_retiring(made.values(), source.now),
-        public_url=draft.routing.defaults.public_url or "",
-        webhook_networks=draft.routing.defaults.webhook_networks,
+        batch_concurrency=defaults.batch_concurrency,
+        video_cache=defaults.video_cache,
+        public_url=defaults.public_url or "",
+        webhook_networks=defaults.webhook_networks,
         secrets=vault.secrets,
         providers=rows,
         on_demand=routes.on_demand,
@@ -180,6 +181,7 @@ class _Keys:
             project=key.project,
             user=key.user,
             hook=self._hook((*path, "webhook"), key.webhook),
+            batch_concurrency=key.batch_concurrency,
         )
         unowned = caller.unowned()
         if unowned:

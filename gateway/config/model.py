@@ -27,6 +27,7 @@ from gateway.config.fields import (
     VideoLength,
 )
 from gateway.config.limit_model import Limit, Quota
+from gateway.config.moderation import Moderation
 
 Kind = Literal["chat", "embedding", "video"]
 InputWord = Literal[
@@ -265,6 +266,9 @@ class Model(Part):
     timeout: Timeout | None = Field(default=None, description="Overrides the default clocks.")
     retries: Retries | None = Field(default=None, description="Overrides the default retries.")
     health: Health | None = Field(default=None, description="Overrides the default health rule.")
+    moderation: Moderation | None = Field(
+        default=None, description="Video: what a prompt must pass before anything is reserved or sent."
+    )
     on_cut: Literal["error", "continue"] = Field(
         default="error",
         description="Chat: a stream that breaks after its first content ends with an error, or the next "
@@ -300,6 +304,14 @@ class Defaults(Part):
     on_unknown_price: Literal["refuse", "allow"] = Field(
         default="refuse",
         description="Whether a key with a dollar limit may use a target whose price is not known.",
+    )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Requests of batches that run at the same time, for each key."
+    )
+    video_cache: Duration = Field(
+        default=86_400.0,
+        description="How long a finished video answers the same request of its key again, if that says "
+        "x-fairlead-cache: allow; 24h at most.",
     )
     public_url: Url | None = Field(
         default=None,
@@ -357,6 +369,10 @@ class Key(Part):
     )
     user: str = Field(
         default="", max_length=200, description="Who uses it: shown in reports; limits may count by it."
+    )
+    batch_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Requests of its batches that run at the same time. Default: that of `defaults`.",
     )
     webhook: Webhook | None = Field(default=None, description="Whom to tell when one of its videos is over.")
 

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ValidationError
 from gateway.config import model, steering
 from gateway.config.catalogue import Catalogue
 from gateway.config.limit_rules import quota
+from gateway.config.moderation import compiled
 from gateway.config.prices import Listing, PriceList, of_file
 from gateway.config.problems import Path, unknown
 from gateway.config.snapshot import (
     NANO,
     HealthRule,
+    Moderation,
     ProviderRow,
     Retries,
     Route,
@@ -72,6 +74,7 @@ class Routes:
         fits = written.on_cut == "error" or written.kind == "chat"
         if not fits:
             report(("on_cut",), f"is for models of kind chat; this one is {written.kind}")
+        moderation = self._moderation(written, report)
         if len(whole) < len(made) or not fits:
             return None
         worth = USD_PER_SECOND if written.usd_per_second is None else written.usd_per_second
@@ -88,8 +91,18 @@ class Routes:
             hedge=written.hedge,
             shadows=[target for target in whole if _is_shadow(target)],
             default_cap=max(target.default_cap for target in whole),
+            moderation=moderation,
         )
         return replace(route, steered=steering.is_steered(route))
+
+    def _moderation(self, written: model.Model, report: Report) -> Moderation | None:
+        if written.moderation is None:
+            return None
+        below = partial(_under, report, "moderation")
+        if written.kind != "video":
+            below((), f"is for models of kind video; this one is {written.kind}")
+            return None
+        return compiled(written.moderation, self._rows, self._broken, below)
 
     def on_demand(self, name: str, kind: str) -> Route | None:
         """The route of `provider/model` for any provider that can be called; None when there is none."""

@@ -4,6 +4,7 @@ Built by `config/compile.py` from what a person wrote; a request takes one snaps
 it to its end. Durations are seconds, money is whole nano-dollars.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -101,6 +102,19 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     quota: "Caller | None" = None
 
 
+class Moderation(Struct, frozen=True, kw_only=True):
+    """What a prompt must pass: it holds nothing that `denied` finds in its plain form, and `target` does not flag it.
+
+    Either may be None. `timeout` is in seconds; `allow_unasked` says that a prompt goes through while the target
+    cannot answer.
+    """
+
+    denied: re.Pattern[str] | None = None
+    target: Target | None = None
+    timeout: float = 5.0
+    allow_unasked: bool = False
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """A model's targets and policy. `kind` is chat, embedding or video.
 
@@ -109,7 +123,7 @@ class Route(Struct, frozen=True, kw_only=True):
     of one session go to one target. `shadows` are not among the targets: they get copies. `steered` says that any
     of this is in use, so that a request's traits must be known. `hedge`: a second target is asked when the first is
     late.
-    `default_cap` is the largest of its targets'.
+    `default_cap` is the largest of its targets'. `moderation` is asked before anything else happens.
     """
 
     model: str
@@ -125,6 +139,7 @@ class Route(Struct, frozen=True, kw_only=True):
     steered: bool = False
     hedge: bool = False
     default_cap: int = 4096
+    moderation: Moderation | None = None
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
@@ -199,7 +214,7 @@ class Hook(Struct, frozen=True, kw_only=True):
 class Caller(Struct, frozen=True, kw_only=True):
     """Who owns a key. `models` None allows every model. `id` is stable and safe to show in telemetry.
 
-    `aliases` are names only this caller uses, to the models they stand for.
+    `aliases` are names only this caller uses, to the models they stand for. `batch_concurrency` None: the default.
     `hard` and `soft` say whether there are dollar limits of that kind; they follow from `limits`.
     """
 
@@ -214,6 +229,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     hard: bool = False
     soft: bool = False
     hook: Hook = Hook()
+    batch_concurrency: int | None = None
 
     def __post_init__(self) -> None:
         """Find out once what every request asks."""
@@ -260,6 +276,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     on_unknown_price: str = "refuse"
     warnings: Sequence[str] = ()
     """What works and will not for long: targets whose provider shuts them down."""
+    batch_concurrency: int = 10
+    """How many requests of batches a key may have running, unless it says otherwise."""
+    video_cache: float = 86_400.0
+    """For how many seconds a finished video answers the same request again, where that allows it."""
     public_url: str = ""
     webhook_networks: Sequence[str] = ()
     secrets: Sequence[Secret] = ()

@@ -8,7 +8,7 @@ A call may then have been carried out or not; its caller must be able to repeat 
 anything, with one exception: a script that the server does not know is sent again with its text.
 
 Whoever finds no connection starts to make one, and all who come meanwhile wait for the same attempt, but
-none longer than TIMEOUT: the attempt goes on without them. When to ask again after a failure is the business
+none longer than a call may take: the attempt goes on without them. When to ask again after a failure is the business
 of who asks (`redis_store.py`).
 
 It is one node's connection, and MOVED is an error like any other here: `nodes.py` knows of clusters.
@@ -16,6 +16,7 @@ It is one node's connection, and MOVED is an error like any other here: `nodes.p
 
 import asyncio
 import hashlib
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,7 @@ import hiredis
 from msgspec import Struct
 
 TIMEOUT = 0.05
-"""Seconds a call may take, waiting for a connection included."""
+"""Seconds a call may take unless the URL says otherwise, waiting for a connection included."""
 
 CONNECT_SECONDS = 1.0
 """Seconds an attempt to connect may take."""
@@ -67,7 +68,10 @@ class Script:
 
 
 class Address(Struct, frozen=True, kw_only=True):
-    """What a `redis://[user:password@]host[:port][/database]` URL says; `rediss` means TLS."""
+    """What a `redis://[user:password@]host[:port][/database]` URL says; `rediss` means TLS.
+
+    `timeout` is how many seconds a call may take, waiting for a connection included.
+    """
 
     host: str
     port: int
@@ -75,13 +79,17 @@ class Address(Struct, frozen=True, kw_only=True):
     username: str | None
     password: str | None
     tls: ssl.SSLContext | None
+    timeout: float = TIMEOUT
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
 def parse(url: str) -> Address:
-    """Read a URL. `ssl_ca_certs` (a file) and `ssl_cert_reqs=none` mean what they mean to redis-py."""
+    """Read a URL. `socket_timeout`, `ssl_ca_certs` (a file) and `ssl_cert_reqs=none` mean what redis-py means.
+
+    Raises ValueError, and says nothing of a password.
+    """
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     database = parts.path.strip("/") or "0"
@@ -90,6 +98,9 @@ def parse(url: str) -> Address:
             f"the Redis URL must look like redis://[user:password@]host[:port][/database] or rediss://...; "
             f"its scheme is {parts.scheme!r} and its database {database!r}"
         )
+    timeout = options.get("socket_timeout", str(TIMEOUT))
+    if not re.fullmatch(r"\d*\.?\d+", timeout) or not float(timeout):
+        raise ValueError(f"socket_timeout of the Redis URL is seconds, such as 0.2; it is {timeout!r}")
     return Address(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or 6379,
@@ -97,6 +108,7 @@ def parse(url: str) -> Address:
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         tls=_tls(options) if parts.scheme == "rediss" else None,
+        timeout=float(timeout),
     )
 
 
@@ -131,9 +143,10 @@ class _Call:
 class _Wire(asyncio.Protocol):
     """One socket, from being connected to being lost."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self.lost = False
         self._loop = loop
+        self._timeout = timeout
         self._transport: asyncio.WriteTransport | None = None
         self._reader = hiredis.Reader()
         self._calls: deque[_Call] = deque()
@@ -162,7 +175,7 @@ class _Wire(asyncio.Protocol):
             call.fail(NoAnswerError(reason))
 
     def _begin(self, command: tuple[Word, ...], script: Script | None) -> _Call:
-        call = _Call(command, script, self._loop.time() + TIMEOUT)
+        call = _Call(command, script, self._loop.time() + self._timeout)
         if self._timer is None:
             self._timer = self._loop.call_at(call.deadline, self._look)
         self._write(call)
@@ -247,11 +260,11 @@ class Connection:
             self._wire.post(command, script, failed)
 
     async def call(self, command: tuple[Word, ...], script: Script | None = None) -> Reply:
-        """Send and wait for the reply, connecting first if need be; never longer than TIMEOUT."""
+        """Send and wait for the reply, connecting first if need be; never longer than the URL allows."""
         if self._wire is not None and not self._wire.lost:
             return await self._wire.send(command, script)
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(self.address.timeout):
                 wire = await self._connect()
                 return await wire.send(command, script)
         except TimeoutError:
@@ -278,7 +291,7 @@ class Connection:
     async def _open(self) -> _Wire:
         to = self.address
         loop = asyncio.get_running_loop()
-        wire = _Wire(loop)
+        wire = _Wire(loop, to.timeout)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await loop.create_connection(lambda: wire, to.host, to.port, ssl=to.tls)

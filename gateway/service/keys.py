@@ -55,11 +55,15 @@ class KeyRing:
         known, caller = self._callers[wanted]
         return caller if hmac.compare_digest(known, wanted) else None
 
-    def hook_secrets(self, caller: str) -> Sequence[str]:
-        """What the webhooks of the caller with this id are signed with; none when there is no such caller."""
+    def owner(self, caller: str) -> Caller | None:
+        """The caller with this id, as far as some key still opens the gateway to them."""
         if self._live.current is not self._seen:
             self._rebuild()
-        found = self._ids.get(caller)
+        return self._ids.get(caller)
+
+    def hook_secrets(self, caller: str) -> Sequence[str]:
+        """What the webhooks of the caller with this id are signed with; none when there is no such caller."""
+        found = self.owner(caller)
         return () if found is None else secrets_of(found, self._pepper)
 
     def replace_stored(self, keys: Mapping[bytes, StoredKey]) -> None:

@@ -13,9 +13,9 @@ async def went_well(work: Callable[[], Awaitable[None]]) -> bool:
     try:
         await work()
     except Unavailable:
-        log.warning("the database does not answer; video jobs wait")
-    except Exception:  # a bug here must not end all jobs
-        log.exception("the work on video jobs met an error")
+        log.warning("a store does not answer; jobs and batches wait")
+    except Exception:  # a bug here must not end all the work
+        log.exception("the work on jobs and batches met an error")
     else:
         return True
     return False

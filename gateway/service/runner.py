@@ -151,7 +151,7 @@ class Runner:
         except SupersededError:
             log.info("video job %s was taken over by another process", job.id)
         except Unavailable:
-            log.warning("the database went away during a step of video job %s", job.id)
+            log.warning("a store went away during a step of video job %s", job.id)
         except asyncio.CancelledError:
             if self._stopping:
                 await self._release(job)

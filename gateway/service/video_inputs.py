@@ -24,13 +24,15 @@ MAX_ID = 200
 class Upload(Struct, frozen=True, kw_only=True):
     """A file that came with the request. `chunks` gives its bytes from the start each time it is called.
 
-    `mime` was read from the bytes; None when they are nothing we know. `clip` is what an MP4 says of itself.
+    `mime` was read from the bytes; None when they are nothing we know. `name` is the client's name for the file,
+    where it has one. `clip` is what an MP4 says of itself.
     """
 
     mime: str | None
     sha256: str
     size: int
     chunks: Callable[[], AsyncIterator[bytes]]
+    name: str = ""
     clip: Clip | None = None
 
 

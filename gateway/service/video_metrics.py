@@ -23,6 +23,10 @@ class JobMetrics(Observe):
         """A new job."""
         self._metrics.count(names.VIDEO_JOBS, "accepted", "")
 
+    def job_cached(self, job: Job) -> None:  # noqa: ARG002 - of the protocol
+        """A job that nobody had to make."""
+        self._metrics.count(names.VIDEO_JOBS, "cached", "")
+
     def job_attempt(self, job: Job, attempt: Attempt) -> None:  # noqa: ARG002 - of the protocol
         """An attempt began or changed; counted when it ended."""
         if attempt.ended_at is not None:

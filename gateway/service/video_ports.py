@@ -8,7 +8,10 @@ from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
+from gateway.media.workshop import Workshop
+from gateway.service.moderation import Moderator
 from gateway.service.video_links import Links
+from gateway.service.video_results import Results
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
@@ -38,6 +41,9 @@ class Observe:
 
     def job_accepted(self, job: Job) -> None:
         """A new job is in the database; replays of an old one are not told."""
+
+    def job_cached(self, job: Job) -> None:
+        """A job was answered at once with what an earlier one had made."""
 
     def job_attempt(self, job: Job, attempt: Attempt) -> None:
         """An attempt has begun, or has changed: see its `certainty`, `error_code` and `ended_at`."""
@@ -94,11 +100,14 @@ class VideoParts(Struct, frozen=True, kw_only=True):
 
     database: Database
     media: MediaStore
+    workshop: Workshop
     snapshot: Callable[[], Snapshot]
     admission: Admission
     links: Links
     poster: Poster
     fetcher: Fetcher
+    moderator: Moderator
+    results: Results
     secrets_of: Callable[[str], Sequence[str]]
     figures: Figures = Figures()
     observe: Observe = Observe()

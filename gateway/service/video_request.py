@@ -67,17 +67,23 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     base_url: str = ""
     trace: str = ""
 
+    def said(self) -> str:
+        """The client's own words for what shall be seen."""
+        return "\n".join(filter(None, (self.prompt, self.style_preset, self.camera_movement)))
+
 
 class Wish(Struct, frozen=True, kw_only=True):
     """An ask with the files that came along, one for each of its inputs, and the names of unknown fields.
 
-    `characters` are ids of those whose files have yet to be found.
+    `characters` are ids of those whose files have yet to be found; `cache_key` is what its result is found by,
+    where the client lets us.
     """
 
     ask: Ask
     files: Sequence[Upload] = ()
     characters: Sequence[str] = ()
     ignored: Sequence[str] = ()
+    cache_key: bytes | None = None
 
     def fingerprint(self) -> bytes:
         """The same for every repetition of this request, however it was written down."""

@@ -2,26 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 from msgspec.structs import replace
 
-from gateway.errors import Conflict, InvalidRequest, NotFound
-from gateway.service import job_states
-from gateway.service.sniff import HEAD, media_type
+from gateway.errors import InvalidRequest, NotFound
+from gateway.service.sniff import media_type
+from gateway.service.video_content import VIDEO, check_ready
 from gateway.service.video_inputs import MAX_CLIP, Upload, checked_clip
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import Change, Wish, ask_of, begun_with, seconds_shown
 from gateway.store.jobs import Job
-from gateway.store.media import MediaStore, OverLimitError, StoredFile
+from gateway.store.media import PIECE, Draft, MediaStore, OverLimitError
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
-from providers.mp4 import clip
+from providers.mp4 import Clip, clip
 
-VIDEO = "video"
 LINK_SECONDS = 30.0
 """How long fetching a linked video may take."""
-_PIECE = 1 << 20
 
 
 def stored_file(media: MediaStore, row: MediaRow) -> Upload:
@@ -33,31 +32,13 @@ def stored_file(media: MediaStore, row: MediaRow) -> Upload:
         except FileNotFoundError as error:
             raise NotFound("The content of this video has expired.", code="expired") from error
         try:
-            for at in range(0, row.size, _PIECE):
-                yield await file.read(at, min(_PIECE, row.size - at))
+            async with aclosing(file.pieces(0, row.size)) as pieces:
+                async for piece in pieces:
+                    yield piece
         finally:
             file.close()
 
     return Upload(mime=row.mime, sha256=row.sha256, size=row.size, chunks=chunks)
-
-
-def check_ready(job: Job, now: float) -> None:
-    """Raise NotFound or Conflict for a job without content: failed, not there yet, expired."""
-    if job.state == job_states.FAILED:
-        raise NotFound(f"The video `{job.id}` failed, so it has no content.", code="result_unavailable")
-    if job.state != job_states.COMPLETED:
-        raise Conflict(
-            f"The video `{job.id}` is {job.state}; its content is there once it is completed.",
-            code="video_not_ready",
-            retry=False,
-        )
-    if job.expires_at is not None and job.expires_at <= now:
-        raise expired(job)
-
-
-def expired(job: Job) -> NotFound:
-    """The content of a job is gone."""
-    return NotFound(f"The content of the video `{job.id}` has expired.", code="expired")
 
 
 class Sources:
@@ -76,11 +57,9 @@ class Sources:
         if ours is not None:
             yield self._from_ours(ours, wish)
         elif source.link is not None:
-            file = await self._fetched(source.field, source.link)
-            try:
-                yield _with(wish, await self._measured(source.field, file))
-            finally:
-                await self._parts.media.remove([file.name])
+            async with self._parts.media.draft(MAX_CLIP) as draft:
+                await self._fetch(source.field, source.link, draft)
+                yield _with(wish, checked_clip(await _drafted(draft), source.field))
         elif source.file is not None:
             yield _with(wish, source.file)
 
@@ -95,15 +74,11 @@ class Sources:
         ask = replace(begun.ask, model=begun.ask.model or ours.model, remixed_from=ours.id)
         return replace(begun, ask=ask)
 
-    async def _fetched(self, field: str, link: str) -> StoredFile:
+    async def _fetch(self, field: str, link: str, draft: Draft) -> None:
         try:
-            async with (
-                self._parts.media.draft(MAX_CLIP) as draft,
-                self._parts.fetcher.opened(link, seconds=LINK_SECONDS) as answer,
-            ):
+            async with self._parts.fetcher.opened(link, seconds=LINK_SECONDS) as answer:
                 async for piece in answer:
                     await draft.add(piece)
-                return await draft.keep()
         except RefusedLink as error:
             message = f"`{field}` cannot be used: {error.reason}."
             raise InvalidRequest(message, param=field) from error
@@ -111,19 +86,27 @@ class Sources:
             message = f"`{field}` leads to more than {MAX_CLIP} bytes."
             raise InvalidRequest(message, code="invalid_video", param=field) from error
 
-    async def _measured(self, field: str, stored: StoredFile) -> Upload:
-        file = await self._parts.media.open(stored.name)
-        try:
-            mime = media_type(await file.read(0, HEAD))
-            found = await asyncio.to_thread(clip, file.at, stored.size) if mime == "video/mp4" else None
-        finally:
-            file.close()
-        row = MediaRow(
-            name=stored.name, role=VIDEO, mime=mime or "", size=stored.size, sha256=stored.sha256,
-            created_at=self._parts.clock.now(),
-        )  # fmt: skip
-        upload = replace(stored_file(self._parts.media, row), mime=mime, clip=found)
-        return checked_clip(upload, field)
+
+async def _drafted(draft: Draft) -> Upload:
+    """A draft as if it had come along, as long as it is there."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, draft.size, PIECE):
+            yield await draft.read(at, PIECE)
+
+    mime = media_type(draft.head)
+    found = await asyncio.to_thread(_clip, await draft.on_disk()) if mime == "video/mp4" else None
+    return Upload(mime=mime, sha256=await draft.sha256(), size=draft.size, chunks=chunks, clip=found)
+
+
+def _clip(path: Path) -> Clip | None:
+    with path.open("rb") as file:
+
+        def read(start: int, count: int) -> bytes:
+            file.seek(start)
+            return file.read(count)
+
+        return clip(read, path.stat().st_size)
 
 
 def _with(wish: Wish, file: Upload) -> Wish:

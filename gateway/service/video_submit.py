@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.config.snapshot import RouteTarget, Snapshot
+from gateway.media.workshop import Workshop
 from gateway.routing import video
 from gateway.routing.policies import Dice
 from gateway.service import attempts as rules
@@ -20,7 +21,7 @@ from gateway.service.video_links import Links
 from gateway.service.video_moves import Moves
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
 from gateway.store.jobs import Attempt, Job
-from gateway.store.media import MediaStore
+from gateway.store.media import MediaStore, whole
 from gateway.transport.client import Upstream
 from gateway.transport.fetch import Fetcher
 from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoInline, VideoRecall
@@ -45,6 +46,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
+    workshop: Workshop
     tokens: Tokens
     links: Links
     dice: Dice
@@ -242,7 +244,7 @@ class Submitting:
                 raise ProviderError(ErrorKind.INVALID_REQUEST, "An uploaded file is gone.", sent=False)
             file = await self._tools.media.open(row.name)
             try:
-                media.append(Media(role=role, mime=row.mime, data=await file.read(0, row.size)))
+                media.append(Media(role=role, mime=row.mime, data=await whole(file, row.size)))
             finally:
                 file.close()
         return media

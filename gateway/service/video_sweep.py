@@ -1,7 +1,7 @@
-"""Clears away what time has made worthless: expired content, old idempotency keys and webhooks, orphaned files."""
+"""Clears away what time has made worthless: expired content and files, old keys and webhooks, orphaned bytes."""
 
 from gateway.service.video_ports import VideoParts
-from gateway.store import idempotency, media_rows, outbox
+from gateway.store import files, idempotency, media_rows, outbox
 
 KEY_LIFE = 2 * 86_400.0
 """Seconds for which an idempotency key is remembered."""
@@ -18,8 +18,9 @@ async def sweep(parts: VideoParts) -> None:
         await idempotency.forget(transaction, now - KEY_LIFE)
         await outbox.forget(transaction, now - NOTICE_LIFE)
         expired = await media_rows.drop_expired_media(transaction, now)
+        expired += await files.drop_expired(transaction, now)
     await parts.media.remove(expired)
     old = await parts.media.older_than(now - ORPHAN_AGE)
     async with parts.database.read() as transaction:
-        known = await media_rows.known_media(transaction, old)
+        known = await media_rows.known_media(transaction, old) | await files.known(transaction, old)
     await parts.media.remove(name for name in old if name not in known)

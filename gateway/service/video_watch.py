@@ -16,6 +16,7 @@ from gateway.service.sniff import PICTURES, VIDEOS, media_type
 from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
 from gateway.service.video_moves import Moves
+from gateway.service.video_provenance import provenance_of
 from gateway.service.video_request import Ask, ask_of, seconds_shown
 from gateway.service.video_submit import RECALLED, Tools
 from gateway.store.jobs import Attempt, Job
@@ -79,7 +80,7 @@ class Watching:
         error: ProviderError | None = None
         if hold is not None:
             try:
-                files = await self._files(await self._fresh(hold) if job.tries else hold)
+                files = await self._files(job, await self._fresh(hold) if job.tries else hold)
             except ProviderError as failed:
                 error = failed
             else:
@@ -207,27 +208,28 @@ class Watching:
         ended = replace(attempt, ended_at=self._moves.clock.now(), error_code="cancelled")
         await self._moves.fail(_charged(job, attempt), "cancelled", ended)
 
-    async def _files(self, hold: _Hold) -> list[MediaRow]:
+    async def _files(self, job: Job, hold: _Hold) -> list[MediaRow]:
         tools, place = self._tools, hold.place
         source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
         request = hold.adapter.video_content(hold.operation, await self._target(hold))
         inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
-        video = await self._stored(source, request, "video", inline)
+        video = await self._stored(job, source, request, "video", inline)
         files = [video]
         for variant in _STILLS.get(hold.attempt.dialect, ()):
             still = replace(request, url=f"{request.url}?variant={variant}")
             try:
-                files.append(await self._stored(source, still, variant))
+                files.append(await self._stored(job, source, still, variant))
             except ProviderError:
                 break  # nice to have; not worth a delay
         return files
 
     async def _stored(
-        self, source: Source, request: HttpRequest, role: str, inline: VideoInline | None = None
+        self, job: Job, source: Source, request: HttpRequest, role: str, inline: VideoInline | None = None
     ) -> MediaRow:
+        tools = self._tools
         limit, allowed = (MAX_VIDEO, VIDEOS) if role == "video" else (MAX_STILL, PICTURES)
         try:
-            async with self._tools.media.draft(limit) as draft:
+            async with tools.media.draft(limit) as draft:
                 if inline is None:
                     await source.fetch(request, draft)
                 else:
@@ -235,12 +237,13 @@ class Watching:
                 mime = media_type(draft.head)
                 if mime not in allowed:
                     raise ProviderError(ErrorKind.PROTOCOL, f"What came is not a {role}.")
+                told = await provenance_of(draft, mime, job, tools.workshop) if role == "video" else None
                 stored = await draft.keep()
         except OverLimitError as error:
             raise ProviderError(ErrorKind.PROTOCOL, f"The {role} is larger than {limit} bytes.") from error
         return MediaRow(
             name=stored.name, role=role, mime=mime, size=stored.size, sha256=stored.sha256,
-            created_at=self._moves.clock.now(),
+            created_at=self._moves.clock.now(), provenance=told,
         )  # fmt: skip
 
 

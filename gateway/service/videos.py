@@ -8,18 +8,19 @@ never was and for somebody else's.
 from collections.abc import Callable, Sequence
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.clock import ulid
 from gateway.config.snapshot import Caller, Route
-from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unprocessable
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
-from gateway.service import job_states
+from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
 from gateway.service.characters import Characters
+from gateway.service.video_content import VARIANTS, Content, Contents
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_repeats import Origin, Repeats
 from gateway.service.video_request import (
     FIRST_FRAME,
     Ask,
@@ -32,45 +33,14 @@ from gateway.service.video_request import (
     with_characters,
 )
 from gateway.service.video_routes import complete
-from gateway.service.video_sources import VIDEO, Sources, check_ready, expired
-from gateway.store import idempotency, jobs
-from gateway.store.engine import Transaction
-from gateway.store.idempotency import IdempotencyKey, Use
+from gateway.service.video_sources import Sources
+from gateway.store import jobs
 from gateway.store.jobs import Job
-from gateway.store.media import OpenFile
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 
-RETRY_WINDOW = 600.0
-"""For how long, in seconds, a request that says it is a retry is taken for the one it repeats."""
-MAX_KEY = 255
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url, or at a link, may take."""
-
-VARIANTS = (VIDEO, "thumbnail", "spritesheet")
-
-
-class Origin(Struct, frozen=True, kw_only=True):
-    """How a request came in: the route it was sent to, and what tells a repetition from a new wish.
-
-    `key` is the client's Idempotency-Key; `retries` is what the official clients count in
-    `x-stainless-retry-count`, the only trace of a repeated create (they send no key). `base_url` is where the
-    client found us, `trace` the W3C traceparent of the request.
-    """
-
-    route: str
-    base_url: str = ""
-    key: str | None = None
-    retries: int = 0
-    trace: str = ""
-
-
-class Content(Struct, frozen=True, kw_only=True):
-    """A stored file that is open for reading; whoever got it closes `file`."""
-
-    job: Job
-    row: MediaRow
-    file: OpenFile
 
 
 class Videos:
@@ -80,14 +50,16 @@ class Videos:
         self._parts = parts
         self._sources = Sources(parts)
         self._characters = Characters(parts)
+        self._contents = Contents(parts)
         self._wake = wake
+        self._repeats = Repeats(parts)
 
     async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
         """A new job, or the one that this request, repeated, already made."""
         if wish.characters:
             wish = with_characters(wish, await self._characters.clips(caller, wish.characters))
         fingerprint = wish.fingerprint()
-        known = await self._known(caller, fingerprint, origin)
+        known = await self._repeats.known(caller, fingerprint, origin)
         if known is not None:
             return known
         snapshot = self._parts.snapshot()
@@ -95,7 +67,38 @@ class Videos:
         await self._check_links(wish.ask)
         ask = complete(snapshot, route, caller, wish.ask, self._parts.clock.now())
         await self._check_callback(ask)
-        return await self._admitted(caller, replace(wish, ask=ask), fingerprint, origin, route)
+        await self._parts.moderator.check(route, ask.said(), "prompt")
+        wish = replace(wish, ask=ask)
+        if origin.cache:
+            wish = replace(wish, cache_key=self._parts.results.key(caller, route, wish))
+            hit = await self._hit(caller, wish, fingerprint, origin)
+            if hit is not None:
+                return hit
+        return await self._admitted(caller, wish, fingerprint, origin, route)
+
+    async def _hit(self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin) -> Job | None:
+        """A job that is complete at once with what this request made before; None when it made nothing."""
+        parts, now = self._parts, self._parts.clock.now()
+        found = await video_cache.find(parts, caller, wish.cache_key or b"")
+        if found is None:
+            return None
+        use, lease = None, f"video_{ulid(now)}"
+        try:
+            held = await parts.admission.admit(
+                caller, model=found.model, video_ms=0, nano_dollars=0, lease=lease
+            )
+            await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)  # it was a request, no more
+            job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
+            job = video_cache.answered(job, found, now, parts.figures.keep)
+            use = await self._repeats.write(caller, job, origin)
+        finally:
+            if use is None or use.job != job.id:
+                await parts.media.remove(row.name for row in found.media)
+        if use.job != job.id:
+            return await self._repeats.replay(caller, use, fingerprint)
+        parts.observe.job_cached(job)
+        self._wake()
+        return job
 
     async def remix(
         self, caller: Caller, job: str, prompt: str, origin: Origin, callback_url: str | None = None
@@ -165,7 +168,7 @@ class Videos:
         if variant not in VARIANTS:
             allowed = ", ".join(VARIANTS)
             raise InvalidRequest(f"`variant` is {variant[:40]!r}; allowed: {allowed}.", param="variant")
-        return await self._open(await self.get(caller, job), variant)
+        return await self._contents.open(await self.get(caller, job), variant)
 
     async def linked(self, job: str, variant: str, link: Link) -> Content | None:
         """The same for whoever holds a link, whose key is not asked for; None when the link does not open it."""
@@ -175,7 +178,7 @@ class Videos:
             found = await jobs.get_any(transaction, job)
         if found is None:
             raise _not_found()
-        return await self._open(found, variant)
+        return await self._contents.open(found, variant)
 
     def link(self, job: Job, base_url: str) -> str | None:
         """A signed URL of this job's video, for a client that found us under `base_url`; None when there is none."""
@@ -183,44 +186,6 @@ class Videos:
             return None
         public = self._parts.snapshot().public_url or base_url
         return self._parts.links.sign(content_url(public, job.id), job.id, job.expires_at)
-
-    async def _open(self, found: Job, variant: str) -> Content:
-        check_ready(found, self._parts.clock.now())
-        row = found.file(variant)
-        if row is None:
-            message = f"The video `{found.id}` has no {variant}."
-            raise NotFound(message, code="variant_unavailable", param="variant")
-        try:
-            return Content(job=found, row=row, file=await self._parts.media.open(row.name))
-        except FileNotFoundError as error:
-            raise expired(found) from error
-
-    async def _known(self, caller: Caller, fingerprint: bytes, origin: Origin) -> Job | None:
-        """The job this request made before."""
-        if origin.key is None and origin.retries == 0:
-            return None
-        async with self._parts.database.read() as transaction:
-            if origin.key is not None:
-                use = await idempotency.find(transaction, _key(caller, origin))
-            else:
-                use = await self._alike(transaction, caller, fingerprint)
-        return None if use is None else await self._replay(caller, use, fingerprint)
-
-    async def _alike(self, transaction: Transaction, caller: Caller, fingerprint: bytes) -> Use | None:
-        since = self._parts.clock.now() - RETRY_WINDOW
-        job = await jobs.find_alike(transaction, caller.id, fingerprint, since)
-        return None if job is None else Use(job=job, fingerprint=fingerprint)
-
-    async def _replay(self, caller: Caller, use: Use, fingerprint: bytes) -> Job:
-        if use.fingerprint != fingerprint:
-            raise Unprocessable(
-                "This Idempotency-Key was used for another request; use a new key.", param="Idempotency-Key"
-            )
-        try:
-            return await self.get(caller, use.job)
-        except NotFound as error:
-            message = "This Idempotency-Key belongs to a video that was deleted; use a new key."
-            raise Conflict(message, param="Idempotency-Key", retry=False) from error
 
     async def _admitted(
         self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin, route: Route
@@ -237,7 +202,9 @@ class Videos:
                 lease=lease,
             )
         except GatewayError:
-            known = await self._known(caller, fingerprint, origin)  # the limit may be used up by our own twin
+            known = await self._repeats.known(
+                caller, fingerprint, origin
+            )  # the limit may be used up by our own twin
             if known is None:
                 raise
             return known
@@ -245,28 +212,16 @@ class Videos:
         use = None
         try:
             job = replace(job, held=held, media=await self._store(wish))
-            use = await self._write(caller, job, origin)
+            use = await self._repeats.write(caller, job, origin)
         finally:
             if use is None or use.job != job.id:
                 await parts.media.remove(row.name for row in job.media)
                 await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)
         if use.job != job.id:
-            return await self._replay(caller, use, fingerprint)
+            return await self._repeats.replay(caller, use, fingerprint)
         parts.observe.job_accepted(job)
         self._wake()
         return job
-
-    async def _write(self, caller: Caller, job: Job, origin: Origin) -> Use:
-        """The one transaction: job, files, reservation and idempotency key, or none of them."""
-        use = Use(job=job.id, fingerprint=job.fingerprint)
-        async with self._parts.database.write() as transaction:
-            if origin.key is not None:
-                use = await idempotency.take(transaction, _key(caller, origin), use, job.created_at)
-            elif origin.retries:
-                use = await self._alike(transaction, caller, job.fingerprint) or use
-            if use.job == job.id:
-                await jobs.insert_job(transaction, job)
-        return use
 
     async def _check_links(self, ask: Ask) -> None:
         """Refuse links to pictures that lead inside, although it is the provider that will follow them."""
@@ -331,17 +286,8 @@ class Videos:
             created_at=now,
             deadline_at=now + self._parts.figures.deadline,
             due_at=now,
+            cache_key=wish.cache_key,
         )
-
-
-def _key(caller: Caller, origin: Origin) -> IdempotencyKey:
-    """The client's key, with the quotes of the draft standard taken off. Raises InvalidRequest."""
-    key = (origin.key or "").strip().strip('"')
-    if not 0 < len(key) <= MAX_KEY or not key.isprintable():
-        raise InvalidRequest(
-            f"`Idempotency-Key` must hold 1 to {MAX_KEY} printable characters.", param="Idempotency-Key"
-        )
-    return IdempotencyKey(caller=caller.id, route=origin.route, key=key)
 
 
 def _not_found() -> NotFound:

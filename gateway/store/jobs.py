@@ -48,7 +48,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
     `lease` names what admission reserved. `tries` counts failures in a row of the step in hand. `due_at` is
     when somebody must look at the job again, None when never. Times are Unix seconds, `cost` nano-dollars;
-    `video_ms` is how much video was charged for.
+    `video_ms` is how much video was charged for. `cache_key` names the result for requests that allow an
+    earlier one.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Job(Struct, frozen=True, kw_only=True):
     deleted_at: float | None = None
     leased_until: float = 0.0
     fence: int = 0
+    cache_key: bytes | None = None
     attempts: Sequence[Attempt] = ()
     media: Sequence[MediaRow] = ()
 
@@ -93,8 +95,10 @@ _SAVED = ("state", "phase", "progress", "tries", "warnings", "error", "output", 
 
 
 async def insert_job(transaction: Transaction, job: Job) -> None:
-    """Write a new job together with the rows of its input files."""
+    """Write a new job together with the rows of its files and attempts."""
     await transaction.execute(insert(jobs).values({name: getattr(job, name) for name in _COLUMNS}))
+    for attempt in job.attempts:
+        await put_attempt(transaction, job.id, attempt)
     await add_media(transaction, job.id, job.media)
 
 
@@ -117,6 +121,16 @@ async def find_alike(transaction: Transaction, caller: str, fingerprint: bytes, 
     return (await transaction.execute(query)).scalar()
 
 
+async def find_cached(
+    transaction: Transaction, caller: str, key: bytes, since: float, now: float
+) -> Job | None:
+    """The newest job of this caller with that result, completed since a time and not expired."""
+    query = _visible(caller).where(jobs.c.cache_key == key, jobs.c.state == "completed")
+    query = query.where(jobs.c.completed_at >= since, jobs.c.expires_at > now)
+    found = await _load(transaction, query.order_by(jobs.c.id.desc()).limit(1))
+    return found[0] if found else None
+
+
 async def get(transaction: Transaction, caller: str, job: str) -> Job | None:
     """A caller's job. None when there is none, when it was deleted, and when it is somebody else's."""
     found = await _load(transaction, _visible(caller).where(jobs.c.id == job))
@@ -127,6 +141,12 @@ async def get_any(transaction: Transaction, job: str) -> Job | None:
     """Anybody's job; None when there is none or it was deleted. For whoever has shown a right to it."""
     found = await _load(transaction, select(jobs).where(jobs.c.id == job, jobs.c.deleted_at.is_(None)))
     return found[0] if found else None
+
+
+async def lock(transaction: Transaction, job: str) -> bool:
+    """Keep a job from being purged until the transaction ends; false when it was deleted already."""
+    query = select(jobs.c.id).where(jobs.c.id == job, jobs.c.deleted_at.is_(None)).with_for_update()
+    return (await transaction.execute(query)).first() is not None
 
 
 async def page(

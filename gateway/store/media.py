@@ -1,30 +1,34 @@
-"""Keeps the bytes of videos and pictures in one local directory. Which job they belong to is not known here.
+"""Keeps the bytes of videos and pictures. Which job they belong to is not known here.
 
-A file is written beside its place, brought to disk, and then renamed, so a name either leads to the whole
-file or to nothing. Names are made here and never come from a client. Disk access happens in threads.
+A file is written into a draft on the local disk first, where it can be looked at, and is then published: moved to
+its place in a directory (`media_files.py`) or uploaded to a bucket (`media_objects.py`). So a name either leads to
+the whole file or to nothing. Names are made here and never come from a client. Disk access happens in threads.
 """
 
 import asyncio
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock, ulid
 
-_NAME = re.compile(r"[0-9a-z]{26}")
+NAME = re.compile(r"[0-9a-z]{26}")
+PIECE = 256 * 1024
+"""Bytes that are read at a time."""
 _BUFFER = 1 << 20
 _HEAD = 64
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
 class StoredFile(Struct, frozen=True, kw_only=True):
-    """A file that is safely on disk. `sha256` is hexadecimal."""
+    """A file that is safely in its place. `sha256` is hexadecimal."""
 
     name: str
     size: int
@@ -35,32 +39,62 @@ class OverLimitError(Exception):
     """More bytes came than the writer allowed."""
 
 
+class OpenFile(Protocol):
+    """A stored file, open for reading at any place. Close it."""
+
+    def pieces(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` up to but not including `end`; fewer when the file ends before."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Place(Protocol):
+    """Where finished files lie. Every call but `remove` raises Unavailable when it cannot be reached."""
+
+    async def publish(self, draft: Path, name: str) -> None:
+        """Give a draft its name, durably; the draft may be gone afterwards."""
+
+    async def open(self, name: str) -> OpenFile:
+        """Open a file. Raises FileNotFoundError when it is gone."""
+
+    async def again(self, name: str, further: str) -> None:
+        """Give a file a further name. Raises FileNotFoundError when it is gone."""
+
+    def path_of(self, name: str) -> Path | None:
+        """Where a file lies on the local disk; None when it lies elsewhere."""
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove files; those that are gone already are fine, and what cannot be reached is left to the sweep."""
+
+    async def older_than(self, before: float) -> list[str]:
+        """Names of files last changed before a Unix time."""
+
+
 class Draft:
-    """A file that is being written. Leaving its `async with` block without `keep` throws it away.
+    """A file that is being written. Leaving its `async with` block throws away what was not kept.
 
     `size` counts the bytes so far; `head` holds the first few, which tell what kind of file it is.
     """
 
-    def __init__(self, directory: Path, name: str, limit: int) -> None:
+    def __init__(self, place: Place, path: Path, limit: int) -> None:
         self.size = 0
         self.head = b""
-        self._name = name
-        self._path = directory / f"{name}.part"
+        self._place = place
+        self._path = path
         self._limit = limit
         self._buffer = bytearray()
         self._hash = hashlib.sha256()
         self._descriptor = -1
 
     async def __aenter__(self) -> Self:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        self._descriptor = await asyncio.to_thread(os.open, self._path, flags, 0o600)
+        self._descriptor = await asyncio.to_thread(os.open, self._path, _FLAGS, 0o600)
         return self
 
     async def __aexit__(self, _type: type[BaseException] | None, _error: BaseException | None,
                         _trace: TracebackType | None) -> None:  # fmt: skip
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
 
     async def add(self, chunk: bytes) -> None:
         """Append bytes. Raises OverLimitError beyond the limit."""
@@ -73,15 +107,40 @@ class Draft:
         if len(self._buffer) >= _BUFFER:
             await self._flush()
 
-    async def keep(self) -> StoredFile:
-        """Bring everything to disk and give the file its name."""
+    async def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes of what is there so far, from `offset`."""
         await self._flush()
-        await asyncio.to_thread(self._publish)
-        return StoredFile(name=self._name, size=self.size, sha256=self._hash.hexdigest())
+        return await asyncio.to_thread(os.pread, self._descriptor, count, offset)
+
+    async def sha256(self) -> str:
+        """The hash, in hexadecimal, of what is there so far."""
+        await self._flush()
+        return self._hash.hexdigest()
+
+    async def on_disk(self) -> Path:
+        """Where what is there so far lies: for whoever reads it and is done before the draft is."""
+        await self._flush()
+        return self._path
+
+    async def rewrite(self, change: Callable[[Path, Path], Awaitable[None]]) -> None:
+        """Put what `change` makes, from one path to another, in the place of what is there. Raises what it raises."""
+        other = self._path.with_suffix(".new.part")
+        try:
+            await change(await self.on_disk(), other)
+            await asyncio.to_thread(self._take, other)
+        finally:
+            other.unlink(missing_ok=True)
+
+    async def keep(self) -> StoredFile:
+        """Bring everything to its place under a name."""
+        sha256, name = await self.sha256(), self._path.stem
+        await self._place.publish(self._path, name)
+        return StoredFile(name=name, size=self.size, sha256=sha256)
 
     async def _flush(self) -> None:
-        pending, self._buffer = self._buffer, bytearray()
-        await asyncio.to_thread(self._write, pending)
+        if self._buffer:
+            pending, self._buffer = self._buffer, bytearray()
+            await asyncio.to_thread(self._write, pending)
 
     def _write(self, pending: bytearray) -> None:
         self._hash.update(pending)
@@ -89,50 +148,28 @@ class Draft:
         while view:
             view = view[os.write(self._descriptor, view) :]
 
-    def _publish(self) -> None:
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
-        self._path.rename(self._path.with_suffix(""))
-        directory = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the rename itself must survive a power cut too
-        finally:
-            os.close(directory)
-
-
-class OpenFile:
-    """A stored file, open for reading at any place. Close it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    async def read(self, offset: int, count: int) -> bytes:
-        """Up to `count` bytes from `offset`; empty at the end."""
-        return await asyncio.to_thread(self.at, offset, count)
-
-    def at(self, offset: int, count: int) -> bytes:
-        """The same, for whoever is in a thread."""
-        return os.pread(self._descriptor, count, offset)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def _take(self, other: Path) -> None:
+        with other.open("rb") as file:
+            changed = hashlib.file_digest(file, "sha256")
+            size = file.tell()
+        other.replace(self._path)
+        before, self._descriptor = self._descriptor, os.open(self._path, os.O_RDWR | os.O_APPEND)
+        os.close(before)
+        self._hash, self.size = changed, size
 
 
 class MediaStore:
-    """The files under one directory, which is made if need be."""
+    """The files of one place. Drafts are written in a directory, which is made if need be."""
 
-    def __init__(self, root: Path, clock: Clock = SYSTEM) -> None:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._root = root
+    def __init__(self, drafts: Path, place: Place, clock: Clock = SYSTEM) -> None:
+        drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._drafts = drafts
+        self._place = place
         self._clock = clock
 
     def draft(self, limit: int) -> Draft:
         """Begin a file of at most `limit` bytes: `async with store.draft(limit) as draft`."""
-        return Draft(self._root, ulid(self._clock.now()), limit)
+        return Draft(self._place, self._drafts / f"{ulid(self._clock.now())}.part", limit)
 
     async def write(self, chunks: AsyncIterable[bytes], limit: int) -> StoredFile:
         """Store a whole stream. Raises OverLimitError beyond the limit; then nothing is kept."""
@@ -141,38 +178,58 @@ class MediaStore:
                 await draft.add(chunk)
             return await draft.keep()
 
+    async def again(self, name: str) -> str:
+        """A further name of a stored file, good when the first is removed. Raises OSError when that cannot be."""
+        further = ulid(self._clock.now())
+        await self._place.again(_checked(name), further)
+        return further
+
     async def open(self, name: str) -> OpenFile:
-        """Open a file. Raises FileNotFoundError when it is gone."""
-        return OpenFile(await asyncio.to_thread(os.open, self._path(name), os.O_RDONLY))
+        """Open a file. Raises FileNotFoundError when it is gone, Unavailable when its place is not there."""
+        return await self._place.open(_checked(name))
+
+    @asynccontextmanager
+    async def on_disk(self, name: str, size: int) -> AsyncGenerator[Path, None]:
+        """A file of `size` bytes as one of the local disk, as long as the block lasts. Raises as `open`."""
+        path = self._place.path_of(_checked(name))
+        if path is not None:
+            yield path
+            return
+        file = await self.open(name)
+        async with self.draft(size) as draft, aclosing(file.pieces(0, size)) as pieces:
+            async for piece in pieces:
+                await draft.add(piece)
+            yield await draft.on_disk()
 
     async def remove(self, names: Iterable[str]) -> None:
         """Remove files; those that are gone already are fine."""
-        paths = [self._path(name) for name in names]
-        if paths:
-            await asyncio.to_thread(_unlink, paths)
+        checked = [_checked(name) for name in names]
+        if checked:
+            await self._place.remove(checked)
 
     async def older_than(self, before: float) -> list[str]:
         """Names of files last changed before a Unix time; what killed writers left half-way is removed."""
-        return await asyncio.to_thread(self._sweep, before)
+        await asyncio.to_thread(self._sweep, before)
+        return await self._place.older_than(before)
 
-    def _sweep(self, before: float) -> list[str]:
-        names: list[str] = []
-        for path in self._root.iterdir():
+    def _sweep(self, before: float) -> None:
+        for path in self._drafts.glob("*.part"):
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime >= before:
-                    continue
-                if _NAME.fullmatch(path.name):
-                    names.append(path.name)
-                elif path.suffix == ".part" and _NAME.fullmatch(path.stem):
+                if path.stat().st_mtime < before and NAME.fullmatch(path.name.partition(".")[0]):
                     path.unlink()
-        return names
-
-    def _path(self, name: str) -> Path:
-        if _NAME.fullmatch(name) is None:
-            raise FileNotFoundError(name)
-        return self._root / name
 
 
-def _unlink(paths: list[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _checked(name: str) -> str:
+    if NAME.fullmatch(name) is None:
+        raise FileNotFoundError(name)
+    return name
+
+
+async def part(file: OpenFile, start: int, end: int) -> bytes:
+    """What `pieces` gives, as one."""
+    return b"".join([piece async for piece in file.pieces(start, end)])
+
+
+async def whole(file: OpenFile, size: int) -> bytes:
+    """All of a file that is small."""
+    return await part(file, 0, size)

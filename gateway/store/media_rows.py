@@ -7,13 +7,18 @@ from sqlalchemy import delete, insert, select
 
 from gateway.store.engine import Transaction
 from gateway.store.tables import characters, jobs, media
+from providers.types import Json
 
 _BATCH = 500
 """Names asked for in one statement: below every engine's limit of parameters."""
 
 
 class MediaRow(Struct, frozen=True, kw_only=True):
-    """A stored file of a job. `role` is video, thumbnail, or the role of an input."""
+    """A stored file of a job. `role` is video, thumbnail, spritesheet, or the role of an input.
+
+    `provenance` of a video: what content credentials it came with, and whether ours are on it; None when that was
+    not looked at.
+    """
 
     name: str
     role: str
@@ -21,6 +26,7 @@ class MediaRow(Struct, frozen=True, kw_only=True):
     size: int
     sha256: str
     created_at: float
+    provenance: Json | None = None
 
 
 _FIELDS = MediaRow.__struct_fields__

@@ -83,9 +83,11 @@ jobs = Table(
     Column("due_at", Double),  # when the runner must look again; NULL when never
     Column("leased_until", Double, nullable=False),
     Column("fence", Integer, nullable=False),
+    Column("cache_key", LargeBinary),  # what the same request finds its result by, where it asked for that
     Index("jobs_due", "due_at"),
     Index("jobs_of_caller", "caller", "id"),
     Index("jobs_alike", "caller", "fingerprint"),
+    Index("jobs_cached", "cache_key"),
 )
 
 attempts = Table(
@@ -119,6 +121,7 @@ media = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("provenance", JsonText),  # of a video: what it says of where it comes from
     Index("media_of_job", "job"),
 )
 
@@ -193,4 +196,79 @@ outbox = Table(
     Column("delivered_at", Double),
     UniqueConstraint("job", "event"),
     Index("outbox_due", "due_at"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", Text, primary_key=True),  # sorts by creation
+    Column("caller", Text, nullable=False),
+    Column("name", Text, nullable=False, unique=True),  # where the bytes are
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("files_of_caller", "caller", "id"),
+    Index("files_expiry", "expires_at"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", Text, primary_key=True),  # sorts by creation
+    Column("caller", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("input_file", Text, nullable=False),
+    Column("metadata", JsonText),
+    Column("base_url", Text, nullable=False),
+    Column("output_life", Double, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("ending", Text),  # cancelled or expired: no row is begun any more, and this is what it will be
+    Column("errors", JsonText),
+    Column("model", Text),
+    Column("usage", JsonText),
+    Column("total", Integer, nullable=False),
+    Column("started", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),  # where in the file the next row is that nobody began
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("output_file", Text),
+    Column("error_file", Text),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("in_progress_at", Double),
+    Column("cancelling_at", Double),
+    Column("finalizing_at", Double),
+    Column("ended_at", Double),
+    Column("due_at", Double),  # when the batch itself needs a step; NULL while its rows are worked off
+    Column("leased_until", Double, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Index("batches_due", "due_at"),
+    Index("batches_of_caller", "caller", "id"),
+    Index("batches_open", "ended_at", "status"),
+)
+
+batch_rows = Table(
+    "batch_rows",
+    metadata,
+    Column("batch", Text, ForeignKey("batches.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("custom_id", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),  # where in the file it is
+    Column("size", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("request_id", Text),
+    Column("job", Text),
+    Column("result", Text),  # its line of the output or error file
+    Column("started_at", Double, nullable=False),
+    Column("due_at", Double),  # NULL when it is over
+    Column("leased_until", Double, nullable=False),
+    Column("fence", Integer, nullable=False),
+    PrimaryKeyConstraint("batch", "number"),
+    Index("batch_rows_due", "due_at"),
+    Index("batch_rows_of_caller", "caller", "state"),
 )

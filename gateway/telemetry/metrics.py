@@ -234,6 +234,8 @@ _COUNTERS: dict[str, Sequence[str]] = {
     names.OVERLOADS: (),
     names.VIDEO_JOBS: ("gateway_video_state", "gateway_target_id"),
     names.VIDEO_ATTEMPTS: ("gateway_target_id", "error_type"),
+    names.BATCHES: ("gateway_batch_status",),
+    names.BATCH_ROWS: ("result",),
     names.WEBHOOKS: ("result",),
 }
 _GAUGES: dict[str, Sequence[str]] = {

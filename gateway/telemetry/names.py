@@ -30,6 +30,8 @@ GENERATION = "gateway.config.generation"
 VIDEO_JOBS = "gateway.video.jobs"
 VIDEO_ATTEMPTS = "gateway.video.attempts"
 VIDEO_DURATION = "gateway.video.job.duration"
+BATCHES = "gateway.batches"
+BATCH_ROWS = "gateway.batch.rows"
 WEBHOOKS = "gateway.webhook.deliveries"
 WEBHOOK_LAG = "gateway.webhook.lag"
 

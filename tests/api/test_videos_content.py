@@ -124,7 +124,7 @@ async def put_content(s: Served, job: str, size: int) -> None:
     async with parts.media.draft(size) as draft:
         await draft.add(MP4[:100])
         stored = await draft.keep()
-    os.truncate(parts.media._root / stored.name, size)
+    os.truncate(parts.media._drafts / stored.name, size)
     row = MediaRow(
         name=stored.name, role="video", mime="video/mp4", size=size, sha256=stored.sha256, created_at=1.0
     )

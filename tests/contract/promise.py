@@ -9,11 +9,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from openai.types import CreateEmbeddingResponse, Model, VideoCreateCharacterResponse, VideoDeleteResponse
+from openai.types import (
+    CreateEmbeddingResponse,
+    FileDeleted,
+    Model,
+    VideoCreateCharacterResponse,
+    VideoDeleteResponse,
+)
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
-from tests.e2e.stage import check_video
+from tests.e2e.stage import check_object, check_video
 from tests.running import PROVIDER_KEY
 from tests.wire import OUR_EXTENSIONS, check
 
@@ -210,9 +216,20 @@ def _videos(seen: Exchange, _vendor: Names) -> None:
         check_video(video)
 
 
+def _files(seen: Exchange, _vendor: Names) -> None:
+    if seen.path.endswith("/content"):
+        assert seen.headers["content-type"] == "application/octet-stream"
+        return
+    body = json.loads(seen.said)
+    for one in body["data"] if body["object"] == "list" else [body]:
+        check(FileDeleted, one) if "deleted" in one else check_object(one)
+
+
 _ANSWERS: Mapping[str, Callable[[Exchange, Names], None]] = {
     "chat": _chat,
     "embeddings": _embeddings,
     "models": _models,
     "videos": _videos,
+    "files": _files,
+    "batches": _files,
 }

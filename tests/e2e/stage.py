@@ -12,7 +12,14 @@ from typing import Any
 import httpx2
 import openai
 import yaml
-from openai.types import Video, VideoCreateCharacterResponse, VideoDeleteResponse
+from openai.types import (
+    Batch,
+    FileDeleted,
+    FileObject,
+    Video,
+    VideoCreateCharacterResponse,
+    VideoDeleteResponse,
+)
 
 from tests.e2e.processes import GatewayProcess, Studio
 from tests.wire import check
@@ -22,7 +29,9 @@ PRICE = 0.004
 PROMPT = "A red kite"
 TINY: Mapping[str, Any] = {"seconds": "1", "size": "64x64"}
 THIRTEEN = frozenset(Video.model_fields)
-OURS = frozenset(("provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta"))
+OURS = frozenset(
+    ("provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta", "provenance")
+)
 """What we add to OpenAI's Video object."""
 _SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 _ERROR = {"message", "type", "param", "code"}
@@ -34,6 +43,14 @@ def check_video(body: Mapping[str, Any]) -> None:
     assert set(body) == THIRTEEN | OURS
     size = body["size"] if body["size"] in _SIZES else _SIZES[0]
     check(Video, {**body, "size": size}, allow=OURS)
+
+
+def check_object(body: Mapping[str, Any]) -> None:
+    """A Video, File or Batch object."""
+    if body["object"] == "video":
+        check_video(body)
+    else:
+        check({"file": FileObject, "batch": Batch}[body["object"]], body)
 
 
 def check_answer(response: httpx2.Response) -> None:
@@ -50,14 +67,16 @@ def check_answer(response: httpx2.Response) -> None:
         assert set(body["error"]) == _ERROR
         assert body["error"]["message"]
     elif body.get("object") == "list":
-        for video in body["data"]:
-            check_video(video)
+        for one in body["data"]:
+            check_object(one)
     elif method != "DELETE" and response.request.url.path.startswith("/v1/videos/characters"):
         check(VideoCreateCharacterResponse, body)
+    elif method == "DELETE" and body["object"] == "file":
+        check(FileDeleted, body)
     elif method == "DELETE":
         check(VideoDeleteResponse, body)
-    elif response.request.url.path.startswith("/v1/videos"):
-        check_video(body)
+    elif response.request.url.path.startswith(("/v1/videos", "/v1/files", "/v1/batches")):
+        check_object(body)
 
 
 async def check_answer_async(response: httpx2.Response) -> None:
@@ -135,7 +154,7 @@ class Stage:
 
 def routing(studio: str, keys: Iterable[str]) -> str:
     """A routing file: `sora-2` is made at once, `narrow` takes little, `plain` cannot change videos, `waiting`
-    never begins, `broken` fails.
+    never begins, `broken` fails; `demo` chats, `silent` answers after an hour.
 
     Webhooks may go to 127.0.0.2, beside the public internet.
     """
@@ -152,10 +171,12 @@ def routing(studio: str, keys: Iterable[str]) -> str:
         {
             "providers": {
                 "studio": {"dialect": "openai", "kind": "video", "base_url": studio},
+                "script": {"dialect": "scripted"},
                 "nowhere": {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:9/v1"},
             },
             "defaults": {"webhook_networks": ["127.0.0.2/32"]},
-            "models": {name: {"kind": "video", "targets": targets} for name, targets in models.items()},
+            "models": {name: {"kind": "video", "targets": targets} for name, targets in models.items()}
+            | {name: {"targets": [{"provider": "script", "model": name}]} for name in ("demo", "silent")},
             "keys": [{"name": name.lower(), "key": f"env:{name}"} for name in keys],
         }
     )

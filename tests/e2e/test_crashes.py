@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.hooks import listening
 from tests.e2e.processes import SKIP_LEASES, until
+from tests.e2e.rows import CHAT, begin, chat, finished, lines, video
 from tests.e2e.stage import Guest, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -44,6 +45,14 @@ def ended(crew: Stage, owner: Guest) -> bool:
     if not states <= {"completed", "failed"}:
         return False
     return not crew.gateway.sql("select id from jobs where phase <> 'done' and model = 'sora-2'")
+
+
+def restart(crew: Stage) -> None:
+    """End the gateway as a crash would, and start it again."""
+    crew.gateway.kill9()
+    for table in ("jobs", "batches", "batch_rows"):
+        crew.gateway.sql(SKIP_LEASES.replace("jobs", table))
+    crew.gateway.start()
 
 
 def check_books(crew: Stage, owner: Guest, videos: Mapping[str, str]) -> None:
@@ -79,6 +88,29 @@ def test_kills_of_gateway_and_worker_lose_nothing_and_repeat_nothing(crew: Stage
     ends = {video.id: video.status for video in owner.openai.videos.list(limit=100)}
     assert ends == dict.fromkeys(videos.values(), "completed"), f"dice {seed}"
     check_books(crew, owner, videos)
+
+
+def test_a_killed_gateway_loses_no_row_of_a_batch_and_orders_no_video_twice(
+    crew: Stage, owner: Guest
+) -> None:
+    dice = random.Random(seed := time.time_ns())
+    prompts = [crew.prompt() for _ in range(JOBS)]
+    videos = begin(owner, [video(f"{at}", prompt) for at, prompt in enumerate(prompts)])
+    questions = [chat(f"{at}", f"Hello {at}", model="silent" if at == 30 else "demo") for at in range(60)]
+    chats = begin(owner, questions, CHAT)
+    time.sleep(dice.uniform(0.0, 0.6))  # the moment that nobody chose
+    restart(crew)
+    last = finished(owner, videos.id)
+    assert last.status == "completed", f"dice {seed}"
+    made = [line["response"]["body"] for line in lines(owner, last.output_file_id).values()]
+    until(lambda: ended(crew, owner))
+    check_books(crew, owner, {body["prompt"]: body["id"] for body in made})
+    until(lambda: crew.gateway.sql("select 1 from batches where id = ? and completed = 59", chats.id))
+    assert owner.openai.batches.cancel(chats.id).status == "cancelling"
+    restart(crew)
+    last = finished(owner, chats.id)
+    answered, rest = lines(owner, last.output_file_id), lines(owner, last.error_file_id)
+    assert ([*rest], len(answered)) == (["30"], 59)
 
 
 def test_a_gateway_that_is_told_to_stop_gives_its_jobs_back_to_whoever_comes_next(

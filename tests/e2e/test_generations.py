@@ -17,6 +17,7 @@ KEYS = FACES | {
     "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt", "duration",
     "resolution", "style_preset", "camera_movement", "seed", "negative_prompt", "video_url", "error_message",
     "error", "provider", "provider_model", "cost_usd", "warnings", "output", "attempts", "eta",
+    "provenance",
 }  # fmt: skip
 
 

@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 import psycopg
 import pytest
 
 from tests.e2e.processes import SKIP_LEASES, GatewayProcess, Studio, until
+from tests.e2e.rows import CHAT, begin, chat, finished, lines, video
 from tests.e2e.stage import PROMPT, TINY, Guest, routing
 from tests.servers import PostgresServer, postgres_server  # noqa: F401 - a fixture
 
@@ -39,10 +40,10 @@ class Pair:
         one.close()
         other.close()
 
-    def sql(self, statement: LiteralString) -> list[Any]:
+    def sql(self, statement: str) -> list[Any]:
         """Run one statement on the database itself; the rows it gives."""
         with psycopg.connect(self._database, autocommit=True) as database:
-            done = database.execute(statement)
+            done = database.execute(cast("LiteralString", statement))
             return done.fetchall() if done.description else []
 
     def close(self) -> None:
@@ -97,19 +98,28 @@ def test_a_key_that_both_are_given_at_once_makes_one_video(pair: Pair) -> None:
             assert len(set(pool.map(create, range(20)))) == 1
 
 
-def test_when_one_dies_in_the_middle_the_other_finishes_its_videos(pair: Pair) -> None:
+def test_when_one_dies_in_the_middle_the_other_finishes_its_videos_and_batches(pair: Pair) -> None:
     prompts = [f"{PROMPT} {number} for the other" for number in range(6)]
     with pair.guests() as (one, other):
         small = {**TINY, "size": "128x128"}
+        batch = begin(one, [chat(f"{at}", f"Hello {at}") for at in range(80)], CHAT)
+        films = [f"{PROMPT} {number} in a batch" for number in range(4)]
+        batch_of_films = begin(other, [video(f"{at}", prompt) for at, prompt in enumerate(films)])
         ids = [one.openai.videos.create(prompt=prompt, **small).id for prompt in prompts]
         until(lambda: set(ids) & {job for [job] in pair.sql("select job from attempts")})
         pair.gateways[0].kill9()
-        pair.sql(SKIP_LEASES)
+        for table in ("jobs", "batches", "batch_rows"):
+            pair.sql(SKIP_LEASES.replace("jobs", table))
+        answered = lines(other, finished(other, batch.id).output_file_id)
+        assert [*answered] == [f"{at}" for at in range(80)]
+        rendered = lines(other, finished(other, batch_of_films.id).output_file_id)
+        ids += [line["response"]["body"]["id"] for line in rendered.values()]
+        prompts += films
         until(lambda: over(other))
         assert {video.id: video.status for video in other.openai.videos.list()} == dict.fromkeys(
             ids, "completed"
         )
-        assert [len(pair.studio.jobs(prompt)) for prompt in prompts] == [1] * 6
+        assert [len(pair.studio.jobs(prompt)) for prompt in prompts] == [1] * 10
         charged = [source for [source] in pair.sql("select source from ledger")]
         assert sorted(set(ids) & set(charged)) == sorted(one for one in charged if one in ids) == sorted(ids)
         for identity in ids:

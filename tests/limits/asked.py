@@ -6,10 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-import pytest
-
 from gateway.errors import Unavailable
-from gateway.limits import connection
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rules import BUDGET, CONCURRENT, LEASE_SECONDS, WINDOW, Dimension, Limiter, Verdict
@@ -20,12 +17,6 @@ _NUMBERS = itertools.count()
 def fresh(word: str = "t") -> str:
     """A name no other test uses: a tenant, or a lease."""
     return f"{word}{next(_NUMBERS)}"
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time enough for a busy machine, in tests that are not about time."""
-    monkeypatch.setattr(connection, "TIMEOUT", 0.5)
 
 
 @asynccontextmanager

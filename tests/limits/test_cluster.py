@@ -13,10 +13,9 @@ from gateway.limits.nodes import SLOTS, slot
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rules import Dimension
 from gateway.limits.unsettled import unsettled
-from tests.limits.asked import budget, fresh, limiter, patience, slots, until, window  # noqa: F401
+from tests.limits.asked import budget, fresh, limiter, slots, until, window
 from tests.servers import RedisServer, running
 
-pytestmark = pytest.mark.usefixtures("patience")
 NODES = 3
 
 

@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import math
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,7 +24,6 @@ from gateway.clock import Clock
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW, Dimension, Limiter, Verdict
-from tests.limits.asked import patience  # noqa: F401
 from tests.servers import RedisServer, redis_server  # noqa: F401
 
 NUMBERS = itertools.count()
@@ -240,7 +238,6 @@ class Histories(RuleBasedStateMachine):
         return booked
 
 
-@pytest.mark.usefixtures("patience")
 def test_every_history_ends_alike_in_process_and_in_redis(redis_server: RedisServer) -> None:  # noqa: F811
     with asyncio.Runner() as runner:
         Histories.world = world = World(runner, redis_server.url)

@@ -15,14 +15,11 @@ from tests.limits.asked import (
     fresh,
     heal,
     limiter,
-    patience,  # noqa: F401
     slots,
     until,
     window,
 )
 from tests.servers import RedisServer, free_port, redis_server, running  # noqa: F401
-
-pytestmark = pytest.mark.usefixtures("patience")
 
 
 async def test_closed_says_503_and_when_to_come_back(redis_server: RedisServer) -> None:  # noqa: F811

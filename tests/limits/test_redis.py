@@ -12,14 +12,12 @@ import redis
 import uvloop
 from msgspec import structs
 
-from gateway.limits.connection import parse
+from gateway.limits.connection import TIMEOUT, parse
 from gateway.limits.rules import Dimension, Limiter
 from tests.faults import TcpProxy
-from tests.limits.asked import budget, fresh, limiter, patience, slots, until, window  # noqa: F401
+from tests.limits.asked import budget, fresh, limiter, slots, until, window
 from tests.servers import RedisServer, redis_server, running  # noqa: F401
 from tests.transport.certificates import authority
-
-pytestmark = pytest.mark.usefixtures("patience")
 
 
 async def left(asker: Limiter, *asked: Dimension) -> list[int]:
@@ -68,6 +66,17 @@ async def test_scripts_that_the_server_forgot_are_sent_again(redis_server: Redis
                 admin.script_flush()
             verdicts = await asyncio.gather(*(asker.acquire(f"{number}-{i}", asked) for i in range(20)))
             assert all(verdict.allowed and verdict.backend == "redis" for verdict in verdicts)
+
+
+def test_how_long_a_call_may_take_is_said_in_the_address() -> None:
+    assert parse("redis://localhost").timeout == TIMEOUT
+    assert parse("redis://localhost/0?socket_timeout=0.2").timeout == 0.2
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "soon", "1e3", "0.0", "nan"])
+def test_a_time_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=f"socket_timeout .* it is '{word}'"):
+        parse(f"redis://localhost/0?socket_timeout={word}")
 
 
 async def test_all_requests_of_a_process_share_one_connection(redis_server: RedisServer) -> None:  # noqa: F811
@@ -147,7 +156,7 @@ async def test_a_password_and_a_database_are_used_and_never_told(caplog: pytest.
         admin.acl_setuser("fleet", enabled=True, passwords=["+s3cret/pass"], keys=["*"], commands=["+@all"])
         admin.config_set("requirepass", "other-s3cret")
         for who in ("fleet:s3cret%2Fpass", ":other-s3cret"):
-            async with limiter(f"redis://{who}@127.0.0.1:{server.port}/3") as asker:
+            async with limiter(f"redis://{who}@127.0.0.1:{server.port}/3?socket_timeout=5") as asker:
                 assert (await asker.acquire(fresh(), asked)).allowed
         with redis.Redis(port=server.port, password="other-s3cret", db=3) as look:
             assert look.exists(asked[0].key)

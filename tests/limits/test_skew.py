@@ -11,7 +11,7 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.limits.redis_store import RedisLimiter
 from gateway.limits.template import Costs
 from gateway.service.admission import Admission
-from tests.limits.asked import fresh, patience, window  # noqa: F401
+from tests.limits.asked import fresh, window
 from tests.servers import RedisServer, redis_server  # noqa: F401
 from tests.system.test_limits import clear_of_midnight
 
@@ -22,7 +22,6 @@ RULES = (
 )
 
 
-@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("skew", [-DAY, -HOUR, HOUR, DAY])
 async def test_a_host_with_a_wrong_clock_changes_nothing(redis_server: RedisServer, skew: float) -> None:  # noqa: F811
     await clear_of_midnight()

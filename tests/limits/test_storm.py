@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from gateway.limits.rules import WINDOW
-from tests.limits.asked import fresh, limiter, patience, until  # noqa: F401
+from tests.limits.asked import fresh, limiter, until
 from tests.limits.storm import COROUTINES, PRICE, Moments, dimensions
 from tests.servers import RedisServer, running
 
@@ -55,7 +55,6 @@ def most_in_a_window(admitted: Moments) -> int:
     )
 
 
-@pytest.mark.usefixtures("patience")
 async def test_no_trailing_window_holds_more_than_the_limit_over_four_processes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -12,10 +12,8 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.limits.rules import Limiter
 from gateway.limits.template import Costs
 from gateway.service.admission import Admission
-from tests.limits.asked import fresh, limiter, patience  # noqa: F401
+from tests.limits.asked import fresh, limiter
 from tests.servers import RedisServer, redis_server  # noqa: F401
-
-pytestmark = pytest.mark.usefixtures("patience")
 
 RULES = (
     LimitRule(dimension="requests", limit=3, per="minute"),

@@ -11,7 +11,7 @@ from standardwebhooks import WebhookVerificationError
 from gateway.config.snapshot import Hook
 from gateway.errors import InvalidRequest
 from gateway.service import courier
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from gateway.service.webhooks import receiver_of
 from gateway.store import outbox
 from gateway.store.outbox import Notice

@@ -13,6 +13,7 @@ from gateway.errors import NotFound
 from gateway.service import runner
 from gateway.service.video_inputs import Upload
 from gateway.store.jobs import Job
+from gateway.store.media import whole
 from tests.service.video_provider import MP4, PNG, Provider
 from tests.service.video_rig import ANN, Rig, rig, snapshot, target
 
@@ -20,7 +21,7 @@ from tests.service.video_rig import ANN, Rig, rig, snapshot, target
 async def content(r: Rig, job: Job, variant: str = "video") -> bytes:
     found = await r.videos.content(ANN, job.id, variant)
     try:
-        return await found.file.read(0, found.row.size + 10)
+        return await whole(found.file, found.row.size + 10)
     finally:
         found.file.close()
 

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from gateway.config.catalogue import catalogue
 from gateway.config.snapshot import RouteTarget
 from gateway.errors import InvalidRequest, NotFound
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from gateway.store.jobs import Job
+from gateway.store.media import whole
 from gateway.transport.fetch import Fetcher
 from providers.types import Secret
 from tests.service.video_provider import MP4
@@ -43,7 +44,7 @@ async def made(r: Rig, clock: Hasty, **fields: Any) -> Job:
 async def content(r: Rig, job: Job) -> bytes:
     found = await r.videos.content(ANN, job.id, "video")
     try:
-        return await found.file.read(0, found.row.size + 1)
+        return await whole(found.file, found.row.size + 1)
     finally:
         found.file.close()
 

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from gateway.service.video_content import Content
 from gateway.service.video_sweep import sweep
-from gateway.service.videos import Content
+from gateway.store.media import whole
 from tests.service.video_provider import MP4, Provider
 from tests.service.video_rig import ANN, rig, snapshot, target
 
@@ -28,7 +29,7 @@ async def test_expired_content_orphans_and_old_keys_go_and_nothing_else(tmp_path
         await sweep(r.parts)
         assert files(tmp_path) == [name]
         content: Content = await r.videos.content(ANN, done.id, "video")
-        assert await content.file.read(0, 10) == MP4[:10]
+        assert await whole(content.file, 10) == MP4[:10]
         content.file.close()
         async with r.parts.database.write() as transaction:
             await transaction.exec_driver_sql("update jobs set expires_at = 1")

@@ -20,7 +20,7 @@ from gateway.errors import (
     Unprocessable,
 )
 from gateway.service.video_inputs import Upload
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from gateway.store.jobs import Job
 from tests.servers import PostgresServer, postgres_server  # noqa: F401
 from tests.service.video_provider import Provider

@@ -34,8 +34,8 @@ class Provider:
 
     Faults of `submit`: "ok", "lose" (begins the video, then hangs up without a word), "drop" (hangs up and
     begins nothing), or (status, error code). Of `poll`: "ok", "fail", "blame", "forget", or a status. Of
-    `content`: "ok", "cut" (half of it), "text", or a status. `watch` is called when a request has come, and
-    again when it has had its effect but its answer is not yet sent.
+    `content`: "ok", "cut" (half of it), "text", or a status. Every video is `film`. `watch` is called when a request
+    has come, and again when it has had its effect but its answer is not yet sent.
     """
 
     polls: int = 1
@@ -44,6 +44,7 @@ class Provider:
     poll: list[Any] = field(default_factory=list)
     content: list[Any] = field(default_factory=list)
     thumbnail: bytes | None = None
+    film: bytes = MP4
     accepted: Counter[str] = field(default_factory=Counter)
     videos: dict[str, Video] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -141,8 +142,9 @@ class Provider:
         if fault == "text":
             return raw(200, "text/html", b"<html>sorry</html>")
         start = int(headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        more = {"content-range": f"bytes {start}-{len(MP4) - 1}/{len(MP4)}"} if start else {}
-        answer = raw(206 if start else 200, "video/mp4", MP4[start:], **more)
+        size = len(self.film)
+        more = {"content-range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+        answer = raw(206 if start else 200, "video/mp4", self.film[start:], **more)
         if fault == "cut":
             return answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)[: len(answer) // 2]
         return answer

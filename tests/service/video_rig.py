@@ -23,16 +23,21 @@ from gateway.config.snapshot import (
     Timeouts,
 )
 from gateway.errors import LimitExceeded
+from gateway.media.workshop import Workshop
+from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
 from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
+from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, Wish, read
+from gateway.service.video_results import Results
 from gateway.service.video_submit import Tools
-from gateway.service.videos import Origin, Videos
+from gateway.service.videos import Videos
 from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
+from gateway.store.media_files import Directory
 from gateway.store.migrate import migrate
 from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
@@ -90,7 +95,7 @@ class Door:
         return {"caller": caller.id, "model": model, "video_ms": video_ms, "nano_dollars": nano_dollars}
 
     async def settle(self, lease: str, held: Any, *, video_ms: int, nano_dollars: int) -> None:
-        assert held["video_ms"] > 0
+        assert held["video_ms"] >= 0
         if self.held.pop(lease, None) is not None:
             self.settled[lease] = (video_ms, nano_dollars)
 
@@ -189,21 +194,23 @@ async def rig(
     clock: Clock = SYSTEM,
     fetcher: Fetcher | None = None,
     dialer: Dialer | None = None,
+    workshop: Workshop | None = None,
     **figures: Any,
 ) -> AsyncIterator[Rig]:
     """The stories on a database (SQLite in the folder by default), with the runner at work or not."""
-    media = MediaStore(folder / "media")
+    media = MediaStore(folder / "media", Directory(folder / "media"))
     database = Database(url or f"sqlite+aiosqlite:///{folder}/jobs.db")
     await migrate(database)
     door, notes, configs = Door(), Notes(), {"now": config}
+    upstream = Upstream()
     parts = VideoParts(
-        database=database, media=media, snapshot=lambda: configs["now"], admission=door,
-        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()),
+        database=database, media=media, workshop=workshop or Workshop(), admission=door,
+        snapshot=lambda: configs["now"], results=Results(b"pepper"),
+        links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
         fetcher=fetcher or Fetcher(Dialer(None)),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
-    upstream = Upstream()
     tools = tools_of(upstream, parts)
     if fetcher is not None:
         tools = replace(tools, fetcher=fetcher)
@@ -224,6 +231,5 @@ def tools_of(upstream: Upstream, parts: VideoParts, adapters: Mapping[str, Any] 
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
         recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
-        tokens=Tokens(upstream, parts.clock),
-        links=parts.links, dice=lambda: 0.5,
+        workshop=parts.workshop, tokens=Tokens(upstream, parts.clock), links=parts.links, dice=lambda: 0.5,
     )  # fmt: skip

@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running import KEY, OTHER_KEY, PROVIDER_KEY, routing
+from tests.system.warm import started
 
 START_SECONDS = 30.0
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -47,14 +49,12 @@ def command(
     folder: Path, *words: str, more: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `fairlead ...` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *words],
-        env=environment(folder, more),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as name:
+        out, err = Path(name, "out"), Path(name, "err")
+        process = started(words, environment(folder, more), out, err)
+        process.join(START_SECONDS)
+        assert process.exitcode is not None, f"it did not end in time: {words}"
+        return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
 
 
 def until(what: Callable[[], object], seconds: float = START_SECONDS) -> None:
@@ -106,7 +106,7 @@ class Serving:
         self._words = words
         self._environment = environment(folder, more)
         self._wait = wait
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -120,20 +120,18 @@ class Serving:
         if self.running:
             self.signal(signal.SIGTERM)
             self.signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
+            self.process.join(5)
         if self.running:
-            self.signal(signal.SIGKILL)
-            self.process.wait()
+            self.kill9()
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> BaseProcess:
         assert self._process is not None
         return self._process
 
     @property
     def running(self) -> bool:
-        return self.process.poll() is None
+        return self.process.exitcode is None
 
     @property
     def out(self) -> str:
@@ -145,19 +143,18 @@ class Serving:
 
     def start(self) -> None:
         """Start the process; returns at once."""
-        words = [sys.executable, "-m", "gateway", "serve", "--config", str(self.config), *self._words]
+        words = ["serve", "--config", str(self.config), *self._words]
         if "--port" not in words:
             words += ["--port", "0"]
-        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
-            self._process = subprocess.Popen(
-                words, env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                start_new_session=True,
-            )  # fmt: skip
+        out, err = self.folder / "out", self.folder / "err"
+        out.write_text("")
+        err.write_text("")
+        self._process = started(words, self._environment, out, err)
 
     def ready(self) -> None:
         """Wait until it says that it is."""
         until(lambda: "ready on" in self.out or not self.running)
-        assert self.running, f"it ended with {self.process.returncode}:\n{self.err}"
+        assert self.running, f"it ended with {self.process.exitcode}:\n{self.err}"
         self.url = self.said(r"ready on (\S+)")
 
     def said(self, pattern: str) -> str:
@@ -168,16 +165,19 @@ class Serving:
 
     def signal(self, number: int) -> None:
         """Send the process a signal."""
-        self.process.send_signal(number)
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def ended(self, seconds: float = START_SECONDS) -> int:
         """Wait for its end; its exit status."""
-        return self.process.wait(seconds)
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "it has not ended"
+        return self.process.exitcode
 
     def kill9(self) -> None:
         """Kill it, as a crash would."""
         self.signal(signal.SIGKILL)
-        self.process.wait()
+        self.process.join()
 
     def metric(self, name: str, **labels: str) -> float:
         """See `metric`."""

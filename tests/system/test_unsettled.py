@@ -1,7 +1,6 @@
 """Redis forgets everything, a gateway is killed: nobody's budget begins anew, and what was held is listed."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import httpx2
@@ -67,8 +66,7 @@ async def test_what_a_killed_gateway_held_is_listed_until_it_is_settled(
 
             asking = asyncio.create_task(hangs())
             await until_async(lambda: len(up.requests) == 1)
-            gateway.signal(signal.SIGKILL)
-            gateway.process.wait()
+            gateway.kill9()
             await asyncio.gather(asking, return_exceptions=True)
         line, count = await asyncio.to_thread(listed, "0")
         assert line.startswith("req_")

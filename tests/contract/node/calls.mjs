@@ -64,6 +64,15 @@ const VERBS = {
     const answer = await client.videos.downloadContent(ask);
     return Buffer.from(await answer.arrayBuffer()).toString("base64");
   },
+  file_create: async (client, { text, ...ask }) => client.files.create({ ...ask, file: await toFile(Buffer.from(text), "rows.jsonl") }),
+  file_retrieve: (client, ask) => client.files.retrieve(ask),
+  file_list: (client, ask) => collected(client.files.list(ask)),
+  file_content: async (client, ask) => (await client.files.content(ask)).text(),
+  file_delete: (client, ask) => client.files.delete(ask),
+  batch_create: (client, ask) => client.batches.create(ask),
+  batch_retrieve: (client, ask) => client.batches.retrieve(ask),
+  batch_list: (client, ask) => collected(client.batches.list(ask)),
+  batch_cancel: (client, ask) => client.batches.cancel(ask),
   character_create: async (client, { base64, ...ask }) => client.videos.createCharacter({ ...ask, video: await clip(base64, ask) }),
   character_get: (client, ask) => client.videos.getCharacter(ask),
 };
