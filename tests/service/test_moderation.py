@@ -52,12 +52,12 @@ async def test_a_flagged_prompt_is_refused_before_anything_happens(
     async with Provider() as film, Scripted({ASKED: [verdict("violence")]}) as guard:
         async with rig(tmp_path, guarded(film.url, guard.url)) as r:
             with pytest.raises(InvalidRequest, match="violence") as caught:
-                await r.create(prompt="A secret prompt", style_preset="noir", camera_movement="pan")
+                await r.create(prompt="A secret prompt", style_preset="noir", camera_movement="pan_left")
             assert (caught.value.status, caught.value.code, caught.value.param) == (
                 400, "moderation_blocked", "prompt",
             )  # fmt: skip
             await assert_untouched(r, film)
-        assert guard.heard[0].json == {"model": "omni", "input": "A secret prompt\nnoir\npan"}
+        assert guard.heard[0].json == {"model": "omni", "input": "A secret prompt\nnoir\npan_left"}
         assert guard.heard[0].headers["authorization"] == "Bearer sk-guard"
     assert "violence" in caplog.text
     assert "secret" not in caplog.text
