@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from gateway.config import model, prices
+from gateway.config import prices
 from gateway.config.catalogue import Catalogue, catalogue
+from gateway.config.key_model import Key, Webhook
 from gateway.config.limit_model import Limit
 from gateway.config.limit_rules import rules_of
 from gateway.config.load import Draft, load
@@ -161,7 +162,7 @@ class _Keys:
                 rows[digest] = KeyRow(sha256=digest, caller=caller)
         return tuple(rows.values())
 
-    def _digest(self, path: Path, key: model.Key) -> bytes | None:
+    def _digest(self, path: Path, key: Key) -> bytes | None:
         if key.hash is not None:
             return bytes.fromhex(key.hash.removeprefix("sha256:"))
         try:
@@ -170,7 +171,7 @@ class _Keys:
             self._draft.report((*path, "key"), str(error))
             return None
 
-    def _caller(self, path: Path, key: model.Key) -> Caller:
+    def _caller(self, path: Path, key: Key) -> Caller:
         caller = Caller(
             id=key.name,
             name=key.name,
@@ -189,7 +190,7 @@ class _Keys:
             self._draft.report((*path, "limits"), why)
         return caller
 
-    def _hook(self, path: Path, written: model.Webhook | None) -> Hook:
+    def _hook(self, path: Path, written: Webhook | None) -> Hook:
         if written is None:
             return Hook()
         if (written.url or "").startswith("http://") and not self._draft.routing.defaults.webhook_networks:
@@ -212,20 +213,20 @@ class _Keys:
             self._draft.report(path, "must lead to whsec_ and the base64 of 24 to 64 random bytes")
         return secret
 
-    def _models(self, path: Path, key: model.Key) -> frozenset[str] | None:
+    def _models(self, path: Path, key: Key) -> frozenset[str] | None:
         if "*" in key.models:
             return None
         self._check((*path, "models"), enumerate(key.models))
         return frozenset(key.models)
 
-    def _aliases(self, path: Path, key: model.Key) -> Mapping[str, str]:
+    def _aliases(self, path: Path, key: Key) -> Mapping[str, str]:
         self._check((*path, "aliases"), key.aliases.items())
         for alias, name in key.aliases.items():
             if "*" not in key.models and name not in key.models:
                 self._draft.report((*path, "aliases", alias), f'is "{name}", which is not among its `models`')
         return key.aliases
 
-    def _rules(self, path: Path, key: model.Key) -> Sequence[LimitRule]:
+    def _rules(self, path: Path, key: Key) -> Sequence[LimitRule]:
         if not isinstance(key.limits, str):
             return _limits(self._draft, (*path, "limits"), key.limits, self._check)
         if key.limits not in self._draft.names("limits"):

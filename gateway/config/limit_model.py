@@ -67,3 +67,6 @@ class Limit(Quota):
         if self.budget is not None and self.dollars is None:
             raise ValueError("says `budget`, which goes with `dollars` only")
         return self
+
+
+Limits = Annotated[list[Limit], Field(max_length=50)]
