@@ -53,6 +53,7 @@ SURFACES = [
     ("/v1/videos", "input_reference", 25),
     ("/v1/videos/edits", "video", 50),
     ("/v1/videos/characters", "video", 50),
+    ("/v1/files", "file", 200),
     ("/v1/video/generations", "video", 50),
 ]
 
@@ -69,7 +70,7 @@ def test_a_gigabyte_that_is_announced_is_refused_before_it_is_sent(
     assert guest.ids() == []
 
 
-@pytest.mark.parametrize(("path", "field", "most"), SURFACES[:2])
+@pytest.mark.parametrize(("path", "field", "most"), [*SURFACES[:2], ("/v1/files", "file", 200)])
 def test_a_gigabyte_that_just_comes_is_refused_in_time_and_never_held_in_memory(
     stage: Stage, guest: Guest, path: str, field: str, most: int
 ) -> None:
@@ -88,6 +89,22 @@ def test_a_gigabyte_that_just_comes_is_refused_in_time_and_never_held_in_memory(
     assert peak(stage) - high < 20 * MIB
     assert media(stage) <= before
     assert guest.ids() == []
+
+
+@pytest.mark.parametrize("name", [b"purpose", b"file"])
+def test_text_in_the_place_of_a_file_is_not_held_in_memory(stage: Stage, guest: Guest, name: bytes) -> None:
+    high, text = peak(stage), 120 * MIB
+    head = PART + b'"%b"\r\n\r\n' % name
+    with posting(guest, "/v1/files", f"content-length: {len(head) + text}") as wire:
+        wire.sendall(head)
+        piece = bytes(MIB)
+        while text and not select.select([wire], [], [], 0)[0]:
+            wire.sendall(piece)
+            text -= MIB
+        status, error = answer(wire)
+    assert (status, error["code"]) == (413, "request_too_large")
+    assert "of text" in error["message"]
+    assert peak(stage) - high < 80 * MIB
 
 
 @pytest.mark.parametrize("framing", [f"content-length: {4 * MIB}", "transfer-encoding: chunked"])
