@@ -16,9 +16,11 @@ from gateway import backends
 from gateway.api import (
     admin,
     batches,
+    characters,
     explain,
     files,
     generations,
+    hooks,
     openapi,
     video_models,
     video_views,
@@ -51,10 +53,12 @@ from gateway.service.batch_runner import BatchRunner
 from gateway.service.batches import Batches
 from gateway.service.board import Board
 from gateway.service.books import Books
+from gateway.service.characters import Characters
 from gateway.service.chat import Chat
 from gateway.service.files import Files
 from gateway.service.fleet import Fleet
 from gateway.service.hearsay import Hearsay
+from gateway.service.hooks import Hooks
 from gateway.service.job_states import RESERVING
 from gateway.service.keys import KeyRing
 from gateway.service.moderation import Moderator
@@ -64,6 +68,7 @@ from gateway.service.recall import Held, Recall
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
 from gateway.service.story import Parts
+from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_metrics import JobMetrics
 from gateway.service.video_ports import VideoParts
@@ -125,12 +130,15 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        media = backends.media(settings)
         self._fleet = Fleet(self._upstream, lambda: self.live.current, VIDEO_WORKER, SYSTEM)
-        self._runner, self._videos = self._video_story(media, backends.workshop(settings))
+        parts = self._video_parts(backends.media(settings), backends.workshop(settings))
+        self._runner = self._video_runner(parts)
+        self._videos = Videos(parts, self._runner.wake)
+        self._characters = Characters(parts)
+        self._hooks = Hooks(parts, self._runner.wake)
         self._door = self._chat_door()
-        self._files = Files(self._database, media)
-        self._batch_runner = BatchRunner(self._batch_parts(media))
+        self._files = Files(self._database, parts.media)
+        self._batch_runner = BatchRunner(self._batch_parts(parts.media))
         self._batches = Batches(self._database, self._batch_runner.wake)
         self.metrics.gauges = self._gauges()
         self.asgi = self._assemble()
@@ -151,14 +159,14 @@ class Gateway:
         )
         return Door(chat=Chat(parts), ring=self._ring, recorder=self._recorder, clock=SYSTEM)
 
-    def _video_story(self, media: MediaStore, workshop: Workshop) -> tuple[Runner, Videos]:
+    def _video_parts(self, media: MediaStore, workshop: Workshop) -> VideoParts:
         admission = JobAdmission(
             self._admission,
             self._limiter,
             SYSTEM,
             unknown_price_ok=lambda: self.live.current.on_unknown_price == "allow",
         )
-        parts = VideoParts(
+        return VideoParts(
             database=self._database,
             media=media,
             workshop=workshop,
@@ -166,11 +174,14 @@ class Gateway:
             admission=admission,
             links=self._links,
             poster=Poster(Dialer(None)),
+            fetcher=self._fetcher,
             moderator=Moderator(self._upstream),
             results=Results(self._pepper),
             secrets_of=self._ring.hook_secrets,
-            observe=JobMetrics(self.metrics),
+            observe=JobMetrics(self.metrics, self._recorder),
         )
+
+    def _video_runner(self, parts: VideoParts) -> Runner:
         tools = Tools(
             upstream=self._upstream,
             fetcher=self._fetcher,
@@ -179,13 +190,14 @@ class Gateway:
             recalls=VIDEO_RECALL,
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
-            media=media,
-            workshop=workshop,
+            media=parts.media,
+            workshop=parts.workshop,
             queue=VideoQueue(parts, self._fleet, random),
+            tokens=Tokens(self._upstream, SYSTEM),
+            links=self._links,
             dice=random,
         )
-        runner = Runner(parts, tools)
-        return runner, Videos(parts, runner.wake)
+        return Runner(parts, tools)
 
     def _batch_parts(self, media: MediaStore) -> BatchParts:
         return BatchParts(
@@ -209,6 +221,8 @@ class Gateway:
                 *self._model_routes(),
                 *video_models.routes(self._fleet.snapshot, self._caller),
                 *videos.routes(self._videos, self._caller),
+                *characters.routes(self._characters, self._caller),
+                *hooks.routes(self._hooks),
                 *generations.routes(self._videos, self._caller),
                 *files.routes(self._files, self._caller),
                 *batches.routes(self._batches, self._caller),

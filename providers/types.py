@@ -231,7 +231,7 @@ class EmbeddingRequest(Struct, frozen=True, kw_only=True):
 class Media(Struct, frozen=True, kw_only=True):
     """One picture or clip that belongs to a video request: either `data` or `url` is given.
 
-    `role` is one of first_frame, last_frame, reference_image, source_video. `mime` was read from the
+    `role` is one of first_frame, last_frame, reference_image, reference_video, source_video. `mime` was read from the
     bytes themselves, never taken from what the client claimed.
     """
 
@@ -248,7 +248,8 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
     operation of the video to start from; `edit` and `extend` begin with the `source_video` among the media, and
     `seconds` is how much longer it shall be.
-    `token` is ours and the same for every submit of one attempt, for providers that deduplicate.
+    `token` is ours and the same for every submit of one attempt, for providers that deduplicate. `hook` is where
+    the provider may tell that something has changed; empty when it cannot reach us.
     """
 
     model: str
@@ -264,6 +265,7 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     media: Sequence[Media] = ()
     source: Json | None = None
     token: str = ""
+    hook: str = ""
 
 
 class WorkerModel(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from gateway.api.chat import CLIENT_GONE
+from gateway.api.edge import ClientGone
 from gateway.api.render import error_body, error_headers
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
 from gateway.telemetry.record import Call
@@ -62,10 +64,23 @@ def _allow(error: HTTPException) -> dict[str, str]:
     return {name.lower(): value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
 
 
+def left(request: Request[Any, Any, Any], _error: Exception) -> Response[bytes]:
+    """A client that left before all of its request was there: nobody reads this."""
+    call = request.scope.get("fairlead_call")  # set by api/observe.py
+    if isinstance(call, Call):
+        call.disconnected = True
+    return Response(b"", status_code=CLIENT_GONE)
+
+
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A bug of ours: logged with its trace, told without it."""
     log.error("unexpected error at %s", request.scope.get("path_template", "?"), exc_info=error)
     return _reply(request, GatewayError("The gateway failed to serve this request.", code="internal_error"))
 
 
-EXCEPTION_HOOKS: ExceptionHandlersMap = {GatewayError: ours, HTTPException: framework, Exception: unexpected}
+EXCEPTION_HOOKS: ExceptionHandlersMap = {
+    GatewayError: ours,
+    HTTPException: framework,
+    ClientGone: left,
+    Exception: unexpected,
+}

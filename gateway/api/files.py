@@ -1,49 +1,43 @@
 """OpenAI's `/v1/files`: what batches are read from and what they are answered with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from litestar import HttpMethod, delete, get, post, route
-from litestar.datastructures import UploadFile
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
 from gateway.api.content import FileAnswer, Sendable
 from gateway.api.file_views import file, page
-from gateway.api.multipart import chunks_of, form_of, put
+from gateway.api.multipart import fields_of
+from gateway.api.uploads import Room
 from gateway.api.videos import AnyRequest, CallerOf
 from gateway.errors import InvalidRequest
 from gateway.service.files import MAX_FILE, Files, Label, life_of
+from gateway.service.video_inputs import Upload
 from gateway.store.files import Slice
 
-MAX_BODY = MAX_FILE + 1024 * 1024
-"""Bytes of a whole request: one file and the rest of the form."""
+FILE = Room(field="file", file=MAX_FILE)
 _Id = Annotated[str, PathParameter(max_length=200)]
 
 
 def routes(files: Files, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
     """The route handlers."""
 
-    @post("/v1/files", summary="Upload a file", status_code=200, request_max_body_size=MAX_BODY)
+    @post("/v1/files", summary="Upload a file", status_code=200)
     async def create(request: AnyRequest) -> dict[str, Any]:
         caller = caller_of(request)
         if request.content_type[0] != "multipart/form-data":
             message = "A file is uploaded as multipart/form-data, with the fields `file` and `purpose`."
             raise InvalidRequest(message, code="unsupported_content_type")
-        form = await form_of(request)
-        try:
-            fields: dict[str, object] = {}
-            for name, value in form.multi_items():
-                put(fields, name, value)
+        async with fields_of(request, FILE) as fields:
             upload = fields.get("file")
-            if not isinstance(upload, UploadFile):
+            if not isinstance(upload, Upload):
                 raise InvalidRequest(
                     "`file` must be a file.", code="missing_required_parameter", param="file"
                 )
-            return file(await files.create(caller, _label(fields, upload), chunks_of(upload)))
-        finally:
-            await form.close()
+            return file(await files.create(caller, _label(fields, upload), upload.chunks()))
 
     @get("/v1/files/{file_id:str}", summary="Retrieve a file's description")
     async def retrieve(request: AnyRequest, file_id: _Id) -> dict[str, Any]:
@@ -90,10 +84,10 @@ def _reading(files: Files, caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
     return (list_files, content)
 
 
-def _label(fields: dict[str, object], upload: UploadFile) -> Label:
+def _label(fields: Mapping[str, object], upload: Upload) -> Label:
     purpose = fields.get("purpose")
     if not isinstance(purpose, str):
         message = "`purpose` is required: what the file is for."
         raise InvalidRequest(message, code="missing_required_parameter", param="purpose")
-    name = "".join(letter for letter in upload.filename if letter.isprintable())
+    name = "".join(letter for letter in upload.name if letter.isprintable())
     return Label(filename=name, purpose=purpose, life=life_of(fields.get("expires_after"), "expires_after"))

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
+from msgspec.structs import replace
 
 from gateway.api.hints import placed
-from gateway.api.multipart import MAX_BODY, fields_of
+from gateway.api.multipart import fields_of
+from gateway.api.uploads import CLIP
 from gateway.api.video_views import generation, is_over, poll_after_ms
 from gateway.api.videos import AnyRequest, CallerOf, cache_header, content_route, headers_of, origin
 from gateway.clock import SYSTEM, Clock
-from gateway.service.video_request import GENERATIONS, read
+from gateway.service.video_request import GENERATIONS, begins_with_video, read, read_change
 from gateway.service.videos import Videos
 from gateway.store.jobs import Job
 
@@ -32,13 +34,17 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         wait = poll_after_ms(job, clock.now())
         return {"retry-after": str(-(-wait // 1000)), "openai-poll-after-ms": str(wait)}
 
-    @post(PATH, summary="Create a video (older form)", status_code=202, request_max_body_size=MAX_BODY)
+    @post(PATH, summary="Create a video (older form)", status_code=202)
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
-        async with fields_of(request) as fields:
-            told = origin(request, "generations")
-            wish = placed(read(GENERATIONS, fields), headers_of(request))
-            job = await videos.create(caller, wish, told)
+        told, sent = origin(request, "generations"), headers_of(request)
+        async with fields_of(request, CLIP) as fields:
+            if begins_with_video(fields):
+                change = read_change(GENERATIONS, fields)
+                change = replace(change, wish=placed(change.wish, sent))
+                job = await videos.change(caller, change, told)
+            else:
+                job = await videos.create(caller, placed(read(GENERATIONS, fields), sent), told)
         headers = {"location": f"{PATH}/{job.id}", **pause(job), **cache_header(job, told)}
         return Response(shown(request, job), status_code=202, headers=headers)
 

@@ -5,47 +5,41 @@ Official clients send a form even without a file (VIDEO_WIRE 1.3, 2026-11-20), n
 what its bytes say, whatever its name or declared type.
 """
 
-import hashlib
-from asyncio import to_thread
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
-from litestar.datastructures import FormMultiDict, UploadFile
-from litestar.exceptions import ClientException
+from msgspec.structs import replace
 
-from gateway.errors import InvalidRequest, TooLarge
-from gateway.service.sniff import HEAD, media_type
-from gateway.service.video_inputs import MAX_CLIP, MAX_PICTURE, Upload
-from providers.mp4 import Clip, clip
+from gateway.api import uploads
+from gateway.api.uploads import PICTURE, Room
+from gateway.errors import InvalidRequest
 
-MAX_BODY = MAX_PICTURE + 1024 * 1024
-"""Bytes of a whole request: one picture and the rest of the form."""
-MAX_CLIP_BODY = MAX_CLIP + 1024 * 1024
-"""Bytes of a request that brings a video to begin with."""
 MAX_DEPTH = 4
-_CHUNK = 256 * 1024
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @asynccontextmanager
-async def fields_of(request: Request[Any, Any, Any]) -> AsyncIterator[Mapping[str, object]]:
+async def fields_of(
+    request: Request[Any, Any, Any], room: Room = PICTURE
+) -> AsyncIterator[Mapping[str, object]]:
     """The fields of a request's body; uploads in it can be read until the block is left.
 
-    Raises InvalidRequest, TooLarge.
+    Raises InvalidRequest, TooLarge, and ClientGone for a client that leaves before all is there.
     """
-    kind = request.content_type[0]
-    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        form = await form_of(request)
-        try:
-            yield await _fields(form)
-        finally:
-            await form.close()
+    kind, options = request.content_type
+    plain = replace(room, file=min(room.file, PICTURE.file))  # what is read into memory whole
+    if kind == "multipart/form-data":
+        async with uploads.parts(request, options.get("boundary", ""), room) as parts:
+            yield _fields(parts)
+    elif kind == "application/x-www-form-urlencoded":
+        yield _fields(_pairs(await uploads.whole(request, plain)))
     elif kind in ("application/json", ""):
-        yield _json(await request.body())
+        yield _json(await uploads.whole(request, plain))
     else:
         raise InvalidRequest(
             f"The content type {kind[:80]!r} is not supported; send multipart/form-data or application/json.",
@@ -61,35 +55,37 @@ def _json(body: bytes) -> Mapping[str, object]:
         raise InvalidRequest(f"The body is not a JSON object: {message}.", code="invalid_json") from error
 
 
-async def form_of(request: Request[Any, Any, Any]) -> FormMultiDict:
-    """The form in a request's body; whoever got it closes it. Raises InvalidRequest, TooLarge."""
+def _pairs(body: bytes) -> Iterable[tuple[str, str]]:
     try:
-        return await request.form()
-    except ClientException as error:
-        if error.status_code == 413:
-            raise TooLarge("The body is larger than this call takes.") from error
+        return parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=uploads.MAX_PARTS
+        )
+    except ValueError as error:
         raise InvalidRequest("The body is not a valid form.", code="invalid_form") from error
-    except (UnicodeDecodeError, LookupError) as error:
-        message = "A text part of the form is not text; a file must be sent with a filename."
-        raise InvalidRequest(message, code="invalid_form") from error
 
 
-async def _fields(form: FormMultiDict) -> Mapping[str, object]:
+def _fields(pairs: Iterable[tuple[str, object]]) -> Mapping[str, object]:
     fields: dict[str, object] = {}
-    for name, value in form.multi_items():
-        put(fields, name, await _upload(name, value) if isinstance(value, UploadFile) else value)
+    for name, value in pairs:
+        put(fields, name, value)
     return fields
 
 
 def put(fields: dict[str, object], name: str, value: object) -> None:
-    """Set a field by its bracketed name: `a[b]` nests, `a[]` appends. Raises InvalidRequest."""
+    """Set a field by its bracketed name: `a[b]` nests, `a[]` appends. Raises InvalidRequest.
+
+    `a[][b]` belongs to the last thing in `a` that has no `b` yet, else to a new one.
+    """
     path = name.replace("]", "").split("[")
     if len(path) > MAX_DEPTH:
         raise InvalidRequest(f"`{name[:80]}` is nested too deeply.", param=name[:80])
     group: Any = fields
     for key, next_key in pairwise(path):
         made: Any = [] if next_key == "" else {}
-        group = group.setdefault(key, made) if isinstance(group, dict) else None
+        if isinstance(group, list):
+            group = _last(group, next_key) if isinstance(made, dict) else None
+        else:
+            group = group.setdefault(key, made)
         if type(group) is not type(made):
             raise _clash(name)
     if isinstance(group, list):
@@ -100,39 +96,12 @@ def put(fields: dict[str, object], name: str, value: object) -> None:
         group[path[-1]] = value
 
 
+def _last(group: list[Any], key: str) -> Any:
+    """The object in a list that a value for this key belongs to."""
+    if not group or (isinstance(group[-1], dict) and key in group[-1]):
+        group.append({})
+    return group[-1]
+
+
 def _clash(name: str) -> InvalidRequest:
     return InvalidRequest(f"`{name[:80]}` is both a value and a group of values.", param=name[:80])
-
-
-async def _upload(name: str, file: UploadFile) -> Upload:
-    digest, size, head = hashlib.sha256(), 0, b""
-    async for chunk in chunks_of(file):
-        digest.update(chunk)
-        size += len(chunk)
-        head = head or chunk[:HEAD]
-        most = MAX_CLIP if name == "video" else MAX_PICTURE
-        if size > most:
-            raise TooLarge(f"`{name[:80]}` is larger than {most} bytes.", param=name[:80])
-    mime = media_type(head)
-    return Upload(
-        mime=mime,
-        sha256=digest.hexdigest(),
-        size=size,
-        chunks=lambda: chunks_of(file),
-        clip=await to_thread(_clip, file, size) if mime == "video/mp4" else None,
-    )
-
-
-def _clip(file: UploadFile, size: int) -> Clip | None:
-    def read(start: int, count: int) -> bytes:
-        file.file.seek(start)
-        return file.file.read(count)
-
-    return clip(read, size)
-
-
-async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
-    """The bytes of an upload, from the start."""
-    await file.seek(0)
-    while chunk := await file.read(_CHUNK):
-        yield chunk

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from gateway.api.content import FileAnswer, of_video
 from gateway.api.hints import placed
-from gateway.api.multipart import MAX_BODY, MAX_CLIP_BODY, fields_of
+from gateway.api.multipart import fields_of
+from gateway.api.uploads import CLIP
 from gateway.api.video_views import is_over, page, poll_after_ms, video
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller
@@ -22,6 +23,7 @@ from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, read, read_change, read_remix
 from gateway.service.videos import Videos
 from gateway.store.jobs import Job
+from gateway.telemetry.record import Call
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 CallerOf: TypeAlias = Callable[[AnyRequest], Caller]
@@ -37,7 +39,7 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     """The route handlers. A literal path wins over `{video_id}`, so `edits` and its like never reach it."""
     reply = _replying(clock)
 
-    @post("/v1/videos", summary="Create a video", status_code=200, request_max_body_size=MAX_BODY)
+    @post("/v1/videos", summary="Create a video", status_code=200)
     async def create(request: AnyRequest) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
@@ -58,8 +60,8 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         return reply(await videos.get(caller_of(request), video_id), Origin(route="videos"))
 
     content = content_route("/v1/videos/{video_id:str}/content", videos, caller_of)
-    others = (*_changes(videos, caller_of, reply), *_characters(caller_of))
-    return (create, remix, retrieve, content, *_library(videos, caller_of, clock), *others)
+    changes = _changes(videos, caller_of, reply)
+    return (create, remix, retrieve, content, *_library(videos, caller_of, clock), *changes)
 
 
 def _replying(clock: Clock) -> Reply:
@@ -75,22 +77,17 @@ def _replying(clock: Clock) -> Reply:
 def _changes(videos: Videos, caller_of: CallerOf, reply: Reply) -> Sequence[HTTPRouteHandler]:
     async def changed(request: AnyRequest, operation: str) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
-        async with fields_of(request) as fields:
-            change = read_change(operation, fields)
+        async with fields_of(request, CLIP) as fields:
+            change = read_change(VIDEOS, fields, operation)
             change = replace(change, wish=placed(change.wish, headers_of(request)))
             told = origin(request, f"videos/{operation}")
             return reply(await videos.change(caller, change, told), told)
 
-    @post("/v1/videos/edits", summary="Edit a video", status_code=200, request_max_body_size=MAX_CLIP_BODY)
+    @post("/v1/videos/edits", summary="Edit a video", status_code=200)
     async def edit(request: AnyRequest) -> Response[Mapping[str, Any]]:
         return await changed(request, "edit")
 
-    @post(
-        "/v1/videos/extensions",
-        summary="Extend a video",
-        status_code=200,
-        request_max_body_size=MAX_CLIP_BODY,
-    )
+    @post("/v1/videos/extensions", summary="Extend a video", status_code=200)
     async def extend(request: AnyRequest) -> Response[Mapping[str, Any]]:
         return await changed(request, "extend")
 
@@ -152,19 +149,26 @@ def headers_of(request: AnyRequest) -> Mapping[bytes, bytes]:
 
 
 def origin(request: AnyRequest, name: str) -> Origin:
-    """What tells a repeated request from a new one. Raises InvalidRequest."""
-    retries = request.headers.get("x-stainless-retry-count", "")
+    """What tells a repeated request from a new one, and which trace it belongs to. Raises InvalidRequest."""
     cache = request.headers.get(CACHE)
     if cache not in (None, "allow"):
         message = f"`{CACHE}` is {cache[:40]!r}; it may only be `allow`."
         raise InvalidRequest(message, param=CACHE)
+    call = request.scope.get("fairlead_call")  # set by api/observe.py
     return Origin(
         route=name,
         base_url=str(request.base_url),
         key=request.headers.get("idempotency-key"),
-        retries=int(retries) if retries.isascii() and retries.isdigit() and len(retries) < 4 else 0,
+        retries=retries(request),
         cache=cache == "allow",
+        trace=call.traceparent if isinstance(call, Call) else "",
     )
+
+
+def retries(request: AnyRequest) -> int:
+    """How often the official client has sent this request before."""
+    told = request.headers.get("x-stainless-retry-count", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 4 else 0
 
 
 def cache_header(job: Job, told: Origin) -> dict[str, str]:
@@ -172,25 +176,3 @@ def cache_header(job: Job, told: Origin) -> dict[str, str]:
     if not told.cache:
         return {}
     return {CACHE: "hit" if FOUND in (job.output or {}) else "miss"}
-
-
-def _characters(caller_of: CallerOf) -> Sequence[HTTPRouteHandler]:
-    """No provider that can be configured makes characters; whoever asks is told so."""
-
-    def refuse(request: AnyRequest) -> None:
-        caller_of(request)
-        raise InvalidRequest(
-            "No provider of this gateway makes characters; begin a video with `input_reference` or "
-            "`reference_images` instead.",
-            code="unsupported_operation",
-        )
-
-    @post("/v1/videos/characters", include_in_schema=False, request_max_body_size=MAX_CLIP_BODY)
-    async def create_character(request: AnyRequest) -> None:
-        refuse(request)
-
-    @get("/v1/videos/characters/{character_id:str}", include_in_schema=False)
-    async def retrieve_character(request: AnyRequest, character_id: _Id) -> None:  # noqa: ARG001 - of the path
-        refuse(request)
-
-    return (create_character, retrieve_character)

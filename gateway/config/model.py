@@ -32,6 +32,7 @@ InputWord = Literal[
     "prompt", "negative_prompt", "seed", "audio", "seconds", "seconds_text", "seconds_unit", "ratio", "tier", "size",
     "width", "height", "first_frame", "last_frame", "source_video",
 ]  # fmt: skip
+InputRole = Literal["first_frame", "last_frame", "reference_image", "reference_video", "source_video"]
 
 
 class Quirks(Part):
@@ -235,7 +236,7 @@ class Target(Part):
     sizes: Annotated[list[Size], Field(min_length=1)] | None = Field(
         default=None, description="Video: the only sizes it can make, as WIDTHxHEIGHT."
     )
-    inputs: list[Literal["first_frame", "last_frame", "reference_image", "source_video"]] | None = Field(
+    inputs: list[InputRole] | None = Field(
         default=None, description="Video: what it can start from beside words; [] for words alone."
     )
     operations: list[Literal["generate", "remix", "edit", "extend"]] | None = Field(

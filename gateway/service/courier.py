@@ -7,6 +7,7 @@ down leaves a webhook that is sent again, under the same id.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -16,6 +17,7 @@ from gateway.service.rounds import went_well
 from gateway.service.video_ports import VideoParts
 from gateway.store import outbox
 from gateway.store.outbox import Notice
+from gateway.telemetry.record import Sending
 from gateway.transport.ssrf import RefusedLink
 from providers.types import HttpRequest
 
@@ -24,17 +26,19 @@ log = logging.getLogger("fairlead.webhooks")
 SECONDS = 15.0
 """How long one sending may take, from the look-up of the name to the status of the answer."""
 CONCURRENCY = 200
-"""Sendings at a time in this process: each is a socket that mostly waits, and a few that hang must not fill it."""
+"""Sendings at a time in this process: each is a socket that mostly waits."""
+PER_RECEIVER = 20
+"""Sendings at a time to one host and port: one that is slow, or hangs, does not hold the others."""
 IDLE = 2.0
 """Longest sleep, in seconds, before the database is asked again."""
 _BREATH = 0.02
 
 
 class Courier:
-    """Sends what one process claims, as long as `run` runs; `tasks` are the sendings in hand."""
+    """Sends what one process claims, as long as `run` runs; `tasks` are the sendings in hand, by what is sent."""
 
     def __init__(self, parts: VideoParts, dice: Callable[[], float]) -> None:
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], Notice] = {}
         self._parts = parts
         self._dice = dice
         self._woken = asyncio.Event()
@@ -52,10 +56,11 @@ class Courier:
 
     async def _look(self) -> None:
         parts, now = self._parts, self._parts.clock.now()
-        room = CONCURRENCY - len(self.tasks)
+        taken = Counter(notice.receiver for notice in self.tasks.values())
+        room = outbox.Room(all=CONCURRENCY - len(self.tasks), each=PER_RECEIVER, taken=taken)
         async with parts.database.read() as transaction:
-            due = await outbox.next_due(transaction)
-        if room <= 0 or due is None:
+            due = await outbox.next_due(transaction, room.full)
+        if room.all <= 0 or due is None:
             await self._sleep(IDLE)
         elif due > now:
             await self._sleep(min(IDLE, max(due - now, _BREATH)))
@@ -64,7 +69,7 @@ class Courier:
                 claimed = await outbox.claim(transaction, now, now + parts.figures.lease, room)
             for notice in claimed:
                 task = asyncio.create_task(self._deliver(notice))
-                self.tasks.add(task)
+                self.tasks[task] = notice
                 task.add_done_callback(self._ended)
             await self._sleep(0.0 if claimed else _BREATH)
 
@@ -74,7 +79,7 @@ class Courier:
                 await self._woken.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
+        del self.tasks[task]
         self.wake()
 
     async def _deliver(self, notice: Notice) -> None:
@@ -98,22 +103,29 @@ class Courier:
     async def _sent(self, notice: Notice) -> Notice:
         """Send it once; how it stands then."""
         parts = self._parts
-        secrets = parts.secrets_of(notice.caller)
-        networks = parts.snapshot().webhook_networks
-        try:
-            request = self._request(notice, secrets)
-            receipt = await parts.poster.send(request, seconds=SECONDS, allow_networks=networks)
-            outcome = webhooks.outcome_of(receipt)
-        except RefusedLink as error:
-            outcome = webhooks.Outcome(reason=error.reason)
+        with parts.observe.sending(notice) as sending:
+            outcome = await self._outcome(notice, sending)
+            sending.error = outcome.reason and (str(sending.status) if sending.status else "refused")
         wait = webhooks.wait_after(notice.tries + 1, parts.figures.webhook_waits, self._dice())
         after = webhooks.after(notice, outcome, parts.clock.now(), wait)
         parts.observe.webhook_sent(after)
         return after
 
-    def _request(self, notice: Notice, secrets: Sequence[str]) -> HttpRequest:
+    async def _outcome(self, notice: Notice, sending: Sending) -> webhooks.Outcome:
+        parts = self._parts
+        networks = parts.snapshot().webhook_networks
+        try:
+            request = self._request(notice, parts.secrets_of(notice.caller), sending.traceparent)
+            receipt = await parts.poster.send(request, seconds=SECONDS, allow_networks=networks)
+        except RefusedLink as error:
+            return webhooks.Outcome(reason=error.reason)
+        sending.status = receipt.status
+        return webhooks.outcome_of(receipt)
+
+    def _request(self, notice: Notice, secrets: Sequence[str], traceparent: str) -> HttpRequest:
         if not secrets:
             raise RefusedLink("the key that it is signed for is not there any more")
         body = webhooks.body_of(notice, self._parts.links)
         headers = webhooks.headers_of(notice, body, secrets, self._parts.clock.now())
+        headers = {**headers, "traceparent": traceparent}
         return HttpRequest(method="POST", url=notice.url, headers=headers, body=body)

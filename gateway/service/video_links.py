@@ -1,4 +1,4 @@
-"""Links to a video's bytes that need no key: signed, and good for an hour.
+"""Links to a video's bytes that need no key: signed, and good for an hour. And hooks for its provider.
 
 Whoever holds such a link may fetch that one file and nothing else, so it can be handed to a browser or a
 player. The signing key is derived from the installation's pepper: every process of an installation opens
@@ -50,6 +50,21 @@ class Links:
         known = self._signature(job, variant, link.expires).encode()
         genuine = hmac.compare_digest(known, link.signature.encode(errors="replace"))
         return genuine and self._clock.now() < int(link.expires)
+
+    def hook(self, public_url: str, job: str, attempt: int) -> str:
+        """Where the provider of one attempt may tell that something has changed; nobody else can guess it."""
+        signature = self._signature(job, "hook", str(attempt))
+        return f"{public_url.rstrip('/')}/hooks/videos/{job}.{attempt}.{signature}"
+
+    def hooked(self, token: str) -> tuple[str, int] | None:
+        """Job and attempt of the last part of such a URL; None for one that we did not make."""
+        job, _, rest = token.partition(".")
+        attempt, _, signature = rest.partition(".")
+        if not attempt.isdecimal():
+            return None
+        known = self._signature(job, "hook", attempt).encode()
+        genuine = hmac.compare_digest(known, signature.encode(errors="replace"))
+        return (job, int(attempt)) if genuine else None
 
     def _signature(self, job: str, variant: str, until: str) -> str:
         told = f"{job}\n{variant}\n{until}".encode(errors="replace")

@@ -1,17 +1,23 @@
-"""Counts what becomes of video jobs."""
+"""Counts what becomes of video jobs, and records each sending of a webhook."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.service.video_ports import Observe
 from gateway.store.jobs import Attempt, Job
 from gateway.store.outbox import DELIVERED, WAITING, Notice
 from gateway.telemetry import names
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.record import Sending
+from gateway.telemetry.recorder import Recorder
 
 
 class JobMetrics(Observe):
     """Tells the metrics of accepted, attempted and finished jobs."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, recorder: Recorder) -> None:
         self._metrics = metrics
+        self._recorder = recorder
 
     def job_accepted(self, job: Job) -> None:  # noqa: ARG002 - of the protocol
         """A new job."""
@@ -32,6 +38,15 @@ class JobMetrics(Observe):
         self._metrics.count(names.VIDEO_JOBS, job.state, target)
         if job.completed_at is not None:
             self._metrics.video.at((target, job.state)).observe(job.completed_at - job.created_at)
+
+    @contextmanager
+    def sending(self, notice: Notice) -> Iterator[Sending]:
+        """A webhook is being sent."""
+        sending = self._recorder.sending(notice.url, notice.tries + 1, notice.trace)
+        try:
+            yield sending
+        finally:
+            self._recorder.sent(sending)
 
     def webhook_sent(self, notice: Notice) -> None:
         """A webhook was delivered, failed for now, or is given up."""

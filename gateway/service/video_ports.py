@@ -1,7 +1,8 @@
 """What the video stories need from outside, and the figures they run by."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore
 from gateway.store.outbox import Notice
+from gateway.telemetry.record import Sending
+from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 
 
@@ -57,6 +60,13 @@ class Observe:
 
     def job_finished(self, job: Job) -> None:
         """A job is completed or failed, and that is in the database."""
+
+    @contextmanager
+    def sending(self, notice: Notice) -> Iterator[Sending]:
+        """A webhook is being sent as long as the block runs, which fills in how it was taken."""
+        yield Sending(
+            trace_id=1, span_id=1, sampled=False, number=notice.tries + 1, url=notice.url, started=0.0
+        )
 
     def webhook_sent(self, notice: Notice) -> None:
         """A webhook was sent, or could not be; this is how it stands now."""
@@ -105,6 +115,7 @@ class VideoParts(Struct, frozen=True, kw_only=True):
     admission: Admission
     links: Links
     poster: Poster
+    fetcher: Fetcher
     moderator: Moderator
     results: Results
     secrets_of: Callable[[str], Sequence[str]]

@@ -21,7 +21,8 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     `key` is the client's Idempotency-Key; `retries` is what the official clients count in
     `x-stainless-retry-count`, the only trace of a repeated create (they send no key). `base_url` is where the
-    client found us. `cache`: a video that the same request made before will do.
+    client found us, `trace` the W3C traceparent of the request. `cache`: a video that the same request made
+    before will do.
     """
 
     route: str
@@ -29,6 +30,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     key: str | None = None
     retries: int = 0
     cache: bool = False
+    trace: str = ""
 
 
 class Repeats:

@@ -5,26 +5,27 @@ is decided afterwards, by `videos.py` with `routing/video.py`.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import InvalidRequest
 from gateway.routing.video import Wanted
-from gateway.service.video_inputs import Upload, picture, video
+from gateway.service import field_values as values
+from gateway.service.video_inputs import MAX_ID, Source, Upload, picture, source
 from gateway.store.jobs import Job
 from providers.types import Json
-from providers.video.fields import Words
+from providers.video.fields import CAMERA, Words
 
 MAX_PROMPT = 32_000
 MAX_TEXT = 2_000
-MAX_SECONDS = 3_600.0
 
 FIRST_FRAME, LAST_FRAME, REFERENCE = "first_frame", "last_frame", "reference_image"
-SOURCE = "source_video"
+SOURCE, CHARACTER = "source_video", "reference_video"
 MAX_REFERENCES = 9
 
 
@@ -39,8 +40,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
     targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
     left out. `tags` and `region` are what a target must have, `draw` is what canaries go by.
-    `callback_url` is where its end is told, `base_url` where clients find this gateway; no
-    provider sees either.
+    `callback_url` is where its end is told, `base_url` where clients find this gateway, `trace` the
+    W3C traceparent of the request; no provider sees any of them.
     """
 
     surface: str
@@ -68,6 +69,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     draw: float | None = None
     callback_url: str | None = None
     base_url: str = ""
+    trace: str = ""
 
     def said(self) -> str:
         """The client's own words for what shall be seen."""
@@ -77,11 +79,13 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Wish(Struct, frozen=True, kw_only=True):
     """An ask with the files that came along, one for each of its inputs, and the names of unknown fields.
 
-    `cache_key` is what its result is found by, where the client lets us.
+    `characters` are ids of those whose files have yet to be found; `cache_key` is what its result is found by,
+    where the client lets us.
     """
 
     ask: Ask
     files: Sequence[Upload] = ()
+    characters: Sequence[str] = ()
     ignored: Sequence[str] = ()
     cache_key: bytes | None = None
 
@@ -92,88 +96,109 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """A wish to edit or extend a video: `source` is the id of one of ours, or it came along with the wish.
-
-    The ask's model is empty when none was named.
-    """
+    """A wish to edit or extend a video, and where that video is. The ask's model is empty when none was named."""
 
     wish: Wish
-    source: str | None = None
+    source: Source
 
 
 class Surface(Struct, frozen=True, kw_only=True):
-    """The names one surface gives to the fields. Where there are several, the first one wins."""
+    """The names one surface gives to the fields. Where there are several, only one may be given."""
 
     name: str
     seconds: Sequence[str]
     size: Sequence[str]
     picture: Sequence[str]
+    video: Sequence[str]
     model: str | None
 
 
 VIDEOS = Surface(
-    name="videos", seconds=("seconds",), size=("size",), picture=("input_reference",), model="sora-2"
+    name="videos",
+    seconds=("seconds",),
+    size=("size",),
+    picture=("input_reference",),
+    video=("video",),
+    model="sora-2",
 )
 GENERATIONS = Surface(
     name="generations",
     seconds=("duration", "seconds"),
     size=("resolution", "size"),
     picture=("image", "image_url", "input_reference"),
+    video=("video", "video_url", "previous_job_id"),
     model=None,
 )
-_TIERS: Mapping[str, str] = {"480p": "854x480", "720p": "1280x720", "1080p": "1920x1080"}
-_SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
+_OPERATIONS = ("edit", "extend")
 
 
 def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
     """The wish in a decoded JSON object or form. Raises InvalidRequest naming field, value and way out."""
     left = {name: value for name, value in fields.items() if value is not None}
-    _check_count(left.pop("n", 1))
+    _check_count(left)
     pictures = _pictures(surface, left)
     ask = Ask(
         surface=surface.name,
-        model=_text(left, "model", 256) or _default_model(surface),
-        prompt=_prompt(left),
-        seconds=_seconds(surface, left),
-        size=_size(surface, left),
-        seed=_seed(left),
-        negative_prompt=_text(left, "negative_prompt", MAX_TEXT),
-        style_preset=_text(left, "style_preset", 100),
-        camera_movement=_text(left, "camera_movement", 100),
-        audio=_audio(left),
-        strict=_strict(left),
-        callback_url=_text(left, "callback_url", MAX_TEXT),
+        model=values.text(left, "model", 256) or _default_model(surface),
+        prompt=values.needed(left, "prompt", MAX_PROMPT),
+        seconds=values.seconds(left, surface.seconds),
+        size=values.size(left, surface.size),
         link=next((link for role, link, _ in pictures if link and role == FIRST_FRAME), None),
         links=[(role, link) for role, link, _ in pictures if link and role != FIRST_FRAME],
         inputs=[role for role, _, file in pictures if file],
+        **_manner(left),
     )
-    return Wish(ask=ask, files=[file for _, _, file in pictures if file], ignored=sorted(left)[:20])
+    characters = _characters(left)
+    files = [file for _, _, file in pictures if file]
+    return Wish(ask=ask, files=files, characters=characters, ignored=sorted(left)[:20])
 
 
-def read_change(operation: str, fields: Mapping[str, object]) -> Change:
-    """The edit or extension in a decoded JSON object or form. Raises InvalidRequest."""
+def begins_with_video(fields: Mapping[str, object]) -> bool:
+    """Whether a request of the older form is to edit or extend a video."""
+    return any(fields.get(name) is not None for name in GENERATIONS.video)
+
+
+def read_change(surface: Surface, fields: Mapping[str, object], operation: str | None = None) -> Change:
+    """The edit or extension in a decoded JSON object or form, which says itself which where it is not given.
+
+    Raises InvalidRequest.
+    """
     left = {name: value for name, value in fields.items() if value is not None}
-    source, file = video(left.pop("video", None))
-    if operation == "extend" and "seconds" not in left:
-        message = "`seconds` is required: how much longer the video shall be."
-        raise InvalidRequest(message, code="missing_required_parameter", param="seconds")
-    clip = file.clip if file else None
-    length = clip.seconds if clip else None
-    ask = Ask(
-        surface=VIDEOS.name,
-        model=_text(left, "model", 256) or "",
-        prompt=_prompt(left),
-        operation=operation,
-        seconds=_seconds(VIDEOS, left) if operation == "extend" else length,
-        size=f"{clip.width}x{clip.height}" if clip else None,
-        seed=_seed(left),
-        strict=_strict(left),
-        callback_url=_text(left, "callback_url", MAX_TEXT),
-        inputs=(SOURCE,),
-        source_seconds=length or 0.0,
+    found = source(*values.one_of(left, surface.video), text=surface is not VIDEOS)
+    operation = operation or values.choice(left, "operation", _OPERATIONS, "edit")
+    seconds = (
+        values.seconds(left, surface.seconds) if operation == "extend" or surface is not VIDEOS else None
     )
-    wish = Wish(ask=ask, files=(file,) if file else (), ignored=sorted(left)[:20])
-    return Change(wish=wish, source=source)
+    _check_length(surface.seconds[0], operation, seconds)
+    model = values.text(left, "model", 256) or ("" if found.id else surface.model)
+    ask = Ask(
+        surface=surface.name,
+        model=_default_model(surface) if model is None else model,
+        prompt=values.needed(left, "prompt", MAX_PROMPT),
+        operation=operation,
+        seconds=seconds,
+        **_manner(left),
+    )
+    return Change(wish=Wish(ask=ask, ignored=sorted(left)[:20]), source=found)
+
+
+def begun_with(wish: Wish, file: Upload, seconds: float, size: str | None) -> Wish:
+    """A wish to edit or extend with the video it begins with, which is so long and so large."""
+    ask = wish.ask
+    ask = replace(
+        ask,
+        inputs=(SOURCE,),
+        source_seconds=seconds,
+        seconds=ask.seconds if ask.operation == "extend" else seconds,
+        size=size,
+    )
+    return replace(wish, ask=ask, files=(file,))
+
+
+def with_characters(wish: Wish, clips: Sequence[Upload]) -> Wish:
+    """A wish with the clips of its characters, which providers are given as references."""
+    ask = replace(wish.ask, inputs=[*wish.ask.inputs, *(CHARACTER for _ in clips)])
+    return replace(wish, ask=ask, files=[*wish.files, *clips], characters=())
 
 
 def seconds_shown(ask: Ask) -> float:
@@ -218,7 +243,7 @@ def field_name(surface: str, field: str) -> str:
     names = GENERATIONS if surface == GENERATIONS.name else VIDEOS
     own = {
         "seconds": names.seconds[0], "size": names.size[0], "inputs": names.picture[0], "links": names.picture[0],
-        FIRST_FRAME: names.picture[0], REFERENCE: "reference_images", SOURCE: "video",
+        FIRST_FRAME: names.picture[0], REFERENCE: "reference_images", SOURCE: "video", CHARACTER: "characters",
     }  # fmt: skip
     return own.get(field, field)
 
@@ -226,7 +251,7 @@ def field_name(surface: str, field: str) -> str:
 def read_remix(fields: Mapping[str, object]) -> tuple[str, str | None]:
     """Prompt and callback_url of a remix. Raises InvalidRequest."""
     left = {name: value for name, value in fields.items() if value is not None}
-    return _prompt(left), _text(left, "callback_url", MAX_TEXT)
+    return values.needed(left, "prompt", MAX_PROMPT), values.text(left, "callback_url", MAX_TEXT)
 
 
 def stored_roles(inputs: Sequence[str]) -> list[str]:
@@ -241,123 +266,84 @@ def _default_model(surface: Surface) -> str:
     return surface.model
 
 
-def _prompt(left: dict[str, object]) -> str:
-    prompt = _text(left, "prompt", MAX_PROMPT)
-    if not prompt:
-        code = "missing_required_parameter" if prompt is None else "invalid_value"
-        message = f"`prompt` is required: 1 to {MAX_PROMPT} characters of text."
-        raise InvalidRequest(message, code=code, param="prompt")
-    return prompt
+def _manner(left: dict[str, object]) -> dict[str, Any]:
+    """The fields that every kind of ask has: in which manner it is to be made, and who is told."""
+    return {
+        "seed": values.seed(left),
+        "negative_prompt": values.text(left, "negative_prompt", MAX_TEXT),
+        "style_preset": values.text(left, "style_preset", 100),
+        "camera_movement": _camera(left),
+        "audio": values.flag(left, "audio"),
+        "strict": _strict(left),
+        "callback_url": values.text(left, "callback_url", MAX_TEXT),
+    }
 
 
-def _text(left: dict[str, object], name: str, longest: int) -> str | None:
-    value = left.pop(name, None)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise InvalidRequest(f"`{name}` must be a string.", code="invalid_type", param=name)
-    if len(value) > longest:
-        message = f"`{name}` has {len(value)} characters; at most {longest} are allowed."
-        raise InvalidRequest(message, code="string_above_max_length", param=name)
-    return value
-
-
-def _first(left: dict[str, object], names: Sequence[str]) -> tuple[str, object]:
-    found = [(name, left.pop(name)) for name in names if name in left]
-    return found[0] if found else (names[0], None)
+def _check_length(name: str, operation: str, seconds: float | None) -> None:
+    if operation == "extend" and seconds is None:
+        message = f"`{name}` is required: how much longer the video shall be."
+        raise InvalidRequest(message, code="missing_required_parameter", param=name)
+    if operation == "edit" and seconds is not None:
+        message = (
+            f"`{name}` is {seconds:g}, but an edit is as long as what it begins with; leave `{name}` out, or "
+            "send `operation`: extend."
+        )
+        raise InvalidRequest(message, code="mutually_exclusive", param=name)
 
 
 def _pictures(surface: Surface, left: dict[str, object]) -> list[tuple[str, str | None, Upload | None]]:
     """Role, link and file of every picture, of which link or file is given."""
     text = surface is not VIDEOS
-    name, first = _first(left, surface.picture)
+    name, first = values.one_of(left, surface.picture)
     given = [(FIRST_FRAME, name, first, text), (LAST_FRAME, "last_frame", left.pop("last_frame", None), True)]
-    references = _list(left, "reference_images", MAX_REFERENCES)
+    references = values.several(left, "reference_images", MAX_REFERENCES, "pictures")
     given += [(REFERENCE, f"reference_images[{at}]", one, True) for at, one in enumerate(references)]
-    if surface is not VIDEOS and first is None:
-        frames = zip((FIRST_FRAME, LAST_FRAME), _list(left, "images", 2), strict=False)
+    if surface is not VIDEOS:
+        images = values.several(left, "images", 2, "pictures")
+        if images and any(value is not None for _, _, value, _ in given[:2]):
+            message = (
+                "`images` holds the first frame and the last; send either these or `image` and `last_frame`."
+            )
+            raise InvalidRequest(message, code="mutually_exclusive", param="images")
+        frames = zip((FIRST_FRAME, LAST_FRAME), images, strict=False)
         given += [(role, f"images[{at}]", one, True) for at, (role, one) in enumerate(frames)]
     found = [(role, *picture(name, value, text=text)) for role, name, value, text in given]
     return [(role, link, file) for role, link, file in found if link or file]
 
 
-def _list(left: dict[str, object], name: str, most: int) -> list[object]:
-    value = left.pop(name, None)
-    values = value if isinstance(value, list) else [value]
-    if len(values) > most:
-        message = f"`{name}` holds {len(values)} pictures; at most {most} are allowed."
-        raise InvalidRequest(message, code="array_above_max_length", param=name)
-    return values
+def _characters(left: dict[str, object]) -> list[str]:
+    """The ids of the characters that are to be seen: `[{"id": ...}]`, or the ids alone."""
+    ids = []
+    for at, one in enumerate(values.several(left, "characters", MAX_REFERENCES, "characters")):
+        identity = one.get("id") if isinstance(one, Mapping) else one
+        if not isinstance(identity, str) or not 0 < len(identity) <= MAX_ID:
+            name = f"characters[{at}].id"
+            raise InvalidRequest(f"`{name}` must be the id of a character.", code="invalid_type", param=name)
+        ids.append(identity)
+    return ids
 
 
-def _seconds(surface: Surface, left: dict[str, object]) -> float | None:
-    name, value = _first(left, surface.seconds)
-    if value is None:
+def _camera(left: dict[str, object]) -> str | None:
+    """One of the movements that every provider is told in the same words."""
+    value = left.pop("camera_movement", "")
+    plain = re.sub(r"[\s-]+", "_", value.strip().lower()) if isinstance(value, str) else None
+    if plain and plain in CAMERA:
+        return plain
+    if plain == "":
         return None
-    number = _number(value)
-    if number is None or not 0 < number <= MAX_SECONDS:
-        raise InvalidRequest(
-            f'`{name}` is {_shown(value)}; it must be a number of seconds above 0, as in "8".', param=name
-        )
-    return number
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _size(surface: Surface, left: dict[str, object]) -> str | None:
-    name, value = _first(left, surface.size)
-    if value is None:
-        return None
-    size = _TIERS.get(value, value) if isinstance(value, str) else ""
-    if _SIZE.fullmatch(size) is None:
-        raise InvalidRequest(
-            f'`{name}` is {_shown(value)}; it must be WIDTHxHEIGHT in pixels, as in "1280x720".', param=name
-        )
-    return size
-
-
-def _seed(left: dict[str, object]) -> int | None:
-    value = left.pop("seed", None)
-    if value is None:
-        return None
-    number = _number(value)
-    if number is None or not number.is_integer() or not 0 <= number < 2**53:
-        raise InvalidRequest(f"`seed` is {_shown(value)}; it must be a whole number from 0.", param="seed")
-    return int(number)
-
-
-def _audio(left: dict[str, object]) -> bool | None:
-    value = left.pop("audio", None)
-    if value is None or isinstance(value, bool):
-        return value
-    if value not in ("true", "false"):
-        raise InvalidRequest(f"`audio` is {_shown(value)}; it must be true or false.", param="audio")
-    return value == "true"
+    raise InvalidRequest(
+        f"`camera_movement` is {values.shown(value)}; allowed: {', '.join(CAMERA)}. Any other movement can be "
+        "said in `prompt`.",
+        param="camera_movement",
+    )
 
 
 def _strict(left: dict[str, object]) -> bool:
-    value = left.pop("on_unsupported", "warn")
-    if value not in ("warn", "reject"):
-        message = f"`on_unsupported` is {_shown(value)}; it must be warn or reject."
-        raise InvalidRequest(message, param="on_unsupported")
-    return value == "reject"
+    return values.choice(left, "on_unsupported", ("warn", "reject"), "warn") == "reject"
 
 
-def _check_count(value: object) -> None:
-    if _number(value) != 1:
-        raise InvalidRequest(f"`n` is {_shown(value)}; one video is made per call: send 1.", param="n")
-
-
-def _shown(value: object) -> str:
-    if not isinstance(value, str | int | float):
-        return type(value).__name__
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else text[:60] + "..."
+def _check_count(left: dict[str, object]) -> None:
+    value = left.pop("n", 1)
+    if values.number(value) != 1:
+        message = f"`n` is {values.shown(value)}; one video is made per call: send 1."
+        raise InvalidRequest(message, param="n")

@@ -6,12 +6,19 @@ holds who asked: nobody's request finds what somebody else made, and the databas
 """
 
 import hmac
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Caller, Route
 from gateway.service.video_request import Wish
+
+_OF_NO_MATTER: Mapping[str, Any] = {
+    "surface": "", "callback_url": None, "base_url": "", "trace": "", "priced": False, "draw": None,
+}  # fmt: skip
+"""What the same video may be asked with in another way."""
 
 
 class Results:
@@ -22,7 +29,7 @@ class Results:
 
     def key(self, caller: Caller, route: Route, wish: Wish) -> bytes:
         """What the result of a wish is found by; its ask has its length and size chosen."""
-        ask = replace(wish.ask, surface="", callback_url=None, base_url="", priced=False, draw=0.0)
+        ask = replace(wish.ask, **_OF_NO_MATTER)
         whose = (caller.organisation, caller.project, caller.user, caller.id)
         targets = [target.id for target in route.targets]
         told = (whose, targets, ask, [file.sha256 for file in wish.files])

@@ -15,7 +15,9 @@ from gateway.routing import video
 from gateway.routing.policies import Dice
 from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
+from gateway.service.tokens import Tokens
 from gateway.service.video_calls import ask as call
+from gateway.service.video_links import Links
 from gateway.service.video_moves import Moves
 from gateway.service.video_queue import VideoQueue
 from gateway.service.video_request import FIRST_FRAME, Ask, ask_of, stored_roles, wanted
@@ -47,6 +49,8 @@ class Tools(Struct, frozen=True, kw_only=True):
     media: MediaStore
     workshop: Workshop
     queue: VideoQueue
+    tokens: Tokens
+    links: Links
     dice: Dice
 
 
@@ -105,7 +109,11 @@ class Submitting:
         in_time = self._moves.clock.now() < job.deadline_at
         if place is None or adapter is None or not in_time or not rules.recognises_repeats(place.target):
             return await self._doubt(job, attempt)
-        request = await self._request(job, adapter, place, attempt)
+        try:
+            place = replace(place, target=await self._tools.tokens.ready(place.target))
+            request = await self._request(job, adapter, place, attempt)
+        except ProviderError as error:
+            return await self._again(job, attempt, error)
         made = _Call(token=_token(job, attempt), request=request, adapter=adapter, place=place, repeat=True)
         return await self._submit(job, attempt, made)
 
@@ -131,8 +139,9 @@ class Submitting:
             price=video.rate(target, wanted(ask_of(job), self._moves.clock.now())),
             gpu_price=target.price.gpu_second if target.price else None,
         )
-        place = Place(target=target.target, timeouts=target.timeouts)
         try:
+            ready = await self._tools.tokens.ready(target.target)
+            place = Place(target=ready, timeouts=target.timeouts)
             adapter = self._tools.adapters.get(attempt.dialect)
             if adapter is None:
                 message = f"No video dialect `{attempt.dialect}`."
@@ -157,10 +166,7 @@ class Submitting:
                 return await self._refused(job, attempt, error, event="refused")
             if not rules.recognises_repeats(place.target):
                 return await self._doubt(job, attempt)
-            wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
-            later = replace(job, tries=job.tries + 1, due_at=now() + wait)
-            await self._moves.answered(later, "submit", attempt)
-            return None
+            return await self._again(job, attempt, error)
         told = _warnings(made.request, attempt.provider)
         operation = {**made.request.operation, **update.operation}
         begun = replace(attempt, certainty=rules.CREATED, operation=operation)
@@ -170,6 +176,12 @@ class Submitting:
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
         return None
+
+    async def _again(self, job: Job, attempt: Attempt, error: ProviderError) -> None:
+        """Ask the same target once more, later: it recognises repeats."""
+        wait = max(rules.pause(job.tries + 1), error.retry_after or 0.0)
+        later = replace(job, tries=job.tries + 1, due_at=self._moves.clock.now() + wait)
+        await self._moves.answered(later, "submit", attempt)
 
     def _answered(self, made: _Call, response: HttpResponse) -> VideoUpdate:
         """What the answer to a submit says. Raises ProviderError, unless it only says that it was heard before."""
@@ -228,8 +240,14 @@ class Submitting:
             media=media,
             source=asked.source,
             token=_token(job, attempt),
+            hook=self._hook(job, attempt),
         )
         return adapter.video_create(request, place.target)
+
+    def _hook(self, job: Job, attempt: Attempt) -> str:
+        """Where the provider may tell that the video is done; nowhere without a public https:// address."""
+        public = self._tools.snapshot().public_url or ""
+        return self._tools.links.hook(public, job.id, attempt.number) if public.startswith("https://") else ""
 
     async def _media(self, job: Job, asked: Ask) -> list[Media]:
         media = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []

@@ -25,7 +25,7 @@ from gateway.store.media import OverLimitError
 from gateway.store.media_rows import MediaRow
 from providers.adapter import VideoAdapter, VideoInline
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, Json, VideoUpdate
+from providers.types import HttpRequest, Json, Target, VideoUpdate
 
 MAX_VIDEO = 4 * 1024**3
 MAX_STILL = 8 * 1024**2
@@ -125,12 +125,16 @@ class Watching:
         return update
 
     async def _asked(self, hold: _Hold, operation: Json) -> VideoUpdate:
-        request = hold.adapter.video_poll(operation, hold.place.target)
+        request = hold.adapter.video_poll(operation, await self._target(hold))
         response = await call(self._tools.upstream, request, hold.place.timeouts)
         update = hold.adapter.video_update(response)
         if update.operation is None:
             return update
         return replace(update, operation={**operation, **update.operation})
+
+    async def _target(self, hold: _Hold) -> Target:
+        """Where its provider is called, with a credential that is good now. Raises ProviderError."""
+        return await self._tools.tokens.ready(hold.place.target)
 
     async def _fresh(self, hold: _Hold) -> _Hold:
         """The same operation with the file's present link: those that providers give out run out."""
@@ -221,7 +225,7 @@ class Watching:
         if dialect is None:
             return False
         try:
-            request = dialect.video_cancel(hold.operation, hold.place.target)
+            request = dialect.video_cancel(hold.operation, await self._target(hold))
             response = await call(self._tools.upstream, request, hold.place.timeouts)
         except ProviderError:
             return False
@@ -235,7 +239,7 @@ class Watching:
     async def _files(self, job: Job, hold: _Hold) -> list[MediaRow]:
         tools, place = self._tools, hold.place
         source = Source(tools.upstream, tools.fetcher, hold.adapter, place.target.base_url, place.timeouts)
-        request = hold.adapter.video_content(hold.operation, hold.place.target)
+        request = hold.adapter.video_content(hold.operation, await self._target(hold))
         inline = tools.inlines.get(hold.attempt.dialect) if hold.operation.get("inline") else None
         files = [await self._stored(job, source, request, "video", inline)]
         for variant in _STILLS.get(hold.attempt.dialect, ()):

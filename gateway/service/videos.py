@@ -5,8 +5,7 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -18,29 +17,31 @@ from gateway.routing import video
 from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
 from gateway.service.admission import JOB_LEASE
-from gateway.service.video_content import VARIANTS, VIDEO, Content, Contents, check_ready
-from gateway.service.video_inputs import MAX_CLIP, Upload
+from gateway.service.characters import Characters
+from gateway.service.video_content import VARIANTS, Content, Contents
 from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_repeats import Origin, Repeats
 from gateway.service.video_request import (
-    VIDEOS,
+    FIRST_FRAME,
     Ask,
     Change,
     Wish,
     ask_of,
-    seconds_shown,
+    field_name,
     stored_roles,
     wanted,
+    with_characters,
 )
 from gateway.service.video_routes import complete, drawn_for
+from gateway.service.video_sources import Sources
 from gateway.store import jobs
 from gateway.store.jobs import Job
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 
 CHECK_SECONDS = 5.0
-"""How long looking at a callback_url may take."""
+"""How long looking at a callback_url, or at a link, may take."""
 
 
 class Videos:
@@ -48,18 +49,23 @@ class Videos:
 
     def __init__(self, parts: VideoParts, wake: Callable[[], None]) -> None:
         self._parts = parts
+        self._sources = Sources(parts)
+        self._characters = Characters(parts)
         self._contents = Contents(parts)
         self._wake = wake
         self._repeats = Repeats(parts)
 
     async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
         """A new job, or the one that this request, repeated, already made."""
+        if wish.characters:
+            wish = with_characters(wish, await self._characters.clips(caller, wish.characters))
         fingerprint = wish.fingerprint()
         known = await self._repeats.known(caller, fingerprint, origin)
         if known is not None:
             return known
         snapshot = self._parts.snapshot()
         route = allowed_route(snapshot, caller, wish.ask.model, "video")
+        await self._check_links(wish.ask)
         now = self._parts.clock.now()
         ask = complete(snapshot, route, caller, drawn_for(route, wish.ask, ulid(now)), now)
         await self._check_callback(ask)
@@ -113,53 +119,15 @@ class Videos:
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
             ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="",
+            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="", trace="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
     async def change(self, caller: Caller, change: Change, origin: Origin) -> Job:
-        """A new job that edits or extends one of the caller's videos, or one that came along."""
-        wish = change.wish
-        if change.source is not None:
-            wish = self._from_ours(await self.get(caller, change.source), wish)
-        model = wish.ask.model or VIDEOS.model or ""
-        return await self.create(caller, replace(wish, ask=replace(wish.ask, model=model)), origin)
-
-    def _from_ours(self, source: Job, wish: Wish) -> Wish:
-        """The wish with the file of a finished job. Raises NotFound, Conflict, InvalidRequest."""
-        check_ready(source, self._parts.clock.now())
-        row, made = source.file(VIDEO), ask_of(source)
-        if row is None or row.size > MAX_CLIP:
-            message = f"The video `{source.id}` is larger than the {MAX_CLIP} bytes that can be begun with."
-            raise InvalidRequest(message, code="invalid_video", param="video.id")
-        seconds = (source.output or {}).get("seconds") or seconds_shown(made)
-        ask = wish.ask
-        ask = replace(
-            ask,
-            model=ask.model or source.model,
-            seconds=ask.seconds if ask.operation == "extend" else seconds,
-            size=made.size,
-            source_seconds=seconds,
-            remixed_from=source.id,
-        )
-        return replace(wish, ask=ask, files=(self._file(row),))
-
-    def _file(self, row: MediaRow) -> Upload:
-        """A stored file as if it had come along."""
-
-        async def chunks() -> AsyncIterator[bytes]:
-            try:
-                file = await self._parts.media.open(row.name)
-            except FileNotFoundError as error:
-                raise NotFound("The content of this video has expired.", code="expired") from error
-            try:
-                async with aclosing(file.pieces(0, row.size)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-            finally:
-                file.close()
-
-        return Upload(mime=row.mime, sha256=row.sha256, size=row.size, chunks=chunks)
+        """A new job that edits or extends one of the caller's videos, one that came along, or one behind a link."""
+        ours = None if change.source.id is None else await self.get(caller, change.source.id)
+        async with self._sources.begun(change, ours) as wish:
+            return await self.create(caller, wish, origin)
 
     def _remixes(self, model: str, target: str) -> bool:
         """Whether a target can make variations; one that is not configured any more is found out later."""
@@ -257,6 +225,16 @@ class Videos:
         self._wake()
         return job
 
+    async def _check_links(self, ask: Ask) -> None:
+        """Refuse links to pictures that lead inside, although it is the provider that will follow them."""
+        links = [(FIRST_FRAME, ask.link)] if ask.link else []
+        for role, link in (*links, *ask.links):
+            try:
+                await self._parts.fetcher.check(link, seconds=CHECK_SECONDS)
+            except RefusedLink as error:
+                name = field_name(ask.surface, role)
+                raise InvalidRequest(f"`{name}` cannot be used: {error.reason}.", param=name) from error
+
     async def _check_callback(self, ask: Ask) -> None:
         """Refuse at once what could never be delivered; the sending judges again."""
         if ask.callback_url is None:
@@ -272,7 +250,8 @@ class Videos:
         """The wish with the place where its end is to be told: the request's, else that of its key."""
         url = wish.ask.callback_url or caller.hook.url
         base_url = self._parts.snapshot().public_url or origin.base_url
-        return replace(wish, ask=replace(wish.ask, callback_url=url, base_url=base_url)) if url else wish
+        told = replace(wish.ask, callback_url=url, base_url=base_url, trace=origin.trace)
+        return replace(wish, ask=told) if url else wish
 
     async def _store(self, wish: Wish) -> Sequence[MediaRow]:
         rows: list[MediaRow] = []

@@ -9,11 +9,12 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.clock import ulid
 from gateway.config.snapshot import Caller
@@ -47,8 +48,13 @@ def notice_of(job: Job, now: float) -> Notice | None:
     }
     return Notice(
         id=identity, job=job.id, caller=job.caller, event=event, url=ask.callback_url, payload=payload,
-        created_at=now, due_at=now,
+        created_at=now, due_at=now, receiver=receiver_of(ask.callback_url), trace=ask.trace,
     )  # fmt: skip
+
+
+def receiver_of(url: str) -> str:
+    """Host and port of a URL: those who share them share one receiver's patience."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def body_of(notice: Notice, links: Links) -> bytes:
@@ -67,6 +73,15 @@ def headers_of(notice: Notice, body: bytes, secrets: Sequence[str], now: float) 
         "webhook-timestamp": str(int(now)),
         "webhook-signature": " ".join(Webhook(secret).sign(notice.id, at, text) for secret in secrets),
     }
+
+
+def genuine(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a provider that signs by the same scheme sent this with this secret."""
+    try:
+        Webhook(secret).verify(body, dict(headers))
+    except (WebhookVerificationError, ValueError):  # a body that is signed but no JSON is a ValueError
+        return False
+    return True
 
 
 def secrets_of(caller: Caller, pepper: bytes) -> Sequence[str]:

@@ -255,6 +255,12 @@ async def open_leases(transaction: Transaction, leases: Sequence[str]) -> set[st
     return found
 
 
+async def hasten(transaction: Transaction, job: str, phase: str, now: float) -> None:
+    """Make a job due at once that waits in a phase."""
+    waits = (jobs.c.id == job, jobs.c.phase == phase, jobs.c.due_at > now)
+    await transaction.execute(update(jobs).where(*waits).values(due_at=now))
+
+
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:
     """Keep leases, given as job id to fence; returns the ids that are still ours.
 

@@ -112,6 +112,11 @@ class Draft:
         await self._flush()
         return await asyncio.to_thread(os.pread, self._descriptor, count, offset)
 
+    async def sha256(self) -> str:
+        """The hash, in hexadecimal, of what is there so far."""
+        await self._flush()
+        return self._hash.hexdigest()
+
     async def on_disk(self) -> Path:
         """Where what is there so far lies: for whoever reads it and is done before the draft is."""
         await self._flush()
@@ -128,10 +133,9 @@ class Draft:
 
     async def keep(self) -> StoredFile:
         """Bring everything to its place under a name."""
-        await self._flush()
-        name = self._path.stem
+        sha256, name = await self.sha256(), self._path.stem
         await self._place.publish(self._path, name)
-        return StoredFile(name=name, size=self.size, sha256=self._hash.hexdigest())
+        return StoredFile(name=name, size=self.size, sha256=sha256)
 
     async def _flush(self) -> None:
         if self._buffer:

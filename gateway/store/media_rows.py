@@ -1,4 +1,4 @@
-"""Rows that say which stored file belongs to which job; the bytes themselves are `media.py`'s business."""
+"""Rows that say which stored file belongs to whom; the bytes themselves are `media.py`'s business."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import delete, insert, select
 
 from gateway.store.engine import Transaction
-from gateway.store.tables import jobs, media
+from gateway.store.tables import characters, jobs, media
 from providers.types import Json
 
 _BATCH = 500
@@ -62,9 +62,11 @@ async def drop_expired_media(transaction: Transaction, now: float) -> list[str]:
 
 
 async def known_media(transaction: Transaction, names: Sequence[str]) -> set[str]:
-    """Which of these file names belong to a job."""
+    """Which of these file names belong to a job or a character."""
     known: set[str] = set()
     for start in range(0, len(names), _BATCH):
-        query = select(media.c.name).where(media.c.name.in_(names[start : start + _BATCH]))
-        known.update((await transaction.execute(query)).scalars())
+        batch = names[start : start + _BATCH]
+        for column in (media.c.name, characters.c.file):
+            found = await transaction.execute(select(column).where(column.in_(batch)))
+            known.update(found.scalars())
     return known

@@ -4,6 +4,9 @@ As with jobs, every claim raises the row's `fence`, and only whoever holds the n
 sending went.
 """
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from msgspec import Struct
 from sqlalchemy import case, delete, func, insert, select, update
 
@@ -23,7 +26,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     """One webhook. `id` is its webhook-id, `caller` whose secrets sign it, `payload` its JSON body.
 
     `tries` counts how often it was sent, `reason` says why the last time failed. `due_at` is None when it
-    was delivered or given up. Times are Unix seconds.
+    was delivered or given up. Times are Unix seconds. `receiver` is host and port of the URL, `trace` the W3C
+    traceparent of the request that made the job, empty when not known.
     """
 
     id: str
@@ -34,6 +38,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     payload: Json
     created_at: float
     due_at: float | None
+    receiver: str = ""
+    trace: str = ""
     tries: int = 0
     reason: str | None = None
     leased_until: float = 0.0
@@ -57,17 +63,37 @@ async def add(transaction: Transaction, notice: Notice) -> None:
     await transaction.execute(insert(outbox).values({name: getattr(notice, name) for name in _FIELDS}))
 
 
-async def claim(transaction: Transaction, now: float, until: float, limit: int) -> list[Notice]:
-    """Take up to `limit` due ones that nobody holds, oldest due first, until a time."""
+class Room(Struct, frozen=True, kw_only=True):
+    """How many more may be in hand: of all, and of one receiver, of which `taken` are in hand already."""
+
+    all: int
+    each: int
+    taken: Mapping[str, int] = {}
+
+    @property
+    def full(self) -> list[str]:
+        """Receivers that nothing more may be sent to for now."""
+        return [receiver for receiver, count in self.taken.items() if count >= self.each]
+
+
+async def claim(transaction: Transaction, now: float, until: float, room: Room) -> list[Notice]:
+    """Take due ones that nobody holds, as many as there is room for, oldest due first, until a time.
+
+    It may be fewer: a receiver that fills up hides what is behind it until the next claim.
+    """
     due = (
-        select(outbox.c.id)
-        .where(outbox.c.due_at <= now, outbox.c.leased_until <= now)
+        select(outbox.c.id, outbox.c.receiver)
+        .where(outbox.c.due_at <= now, outbox.c.leased_until <= now, outbox.c.receiver.not_in(room.full))
         .order_by(outbox.c.due_at)
-        .limit(limit)
+        .limit(room.all)
     )
     if is_postgres(transaction):
         due = due.with_for_update(skip_locked=True)
-    ids = list((await transaction.execute(due)).scalars())
+    ids, counts = [], Counter(room.taken)
+    for row in await transaction.execute(due):
+        counts[row.receiver] += 1
+        if counts[row.receiver] <= room.each:
+            ids.append(row.id)
     if not ids:
         return []
     taken = update(outbox).where(outbox.c.id.in_(ids)).values(leased_until=until, fence=outbox.c.fence + 1)
@@ -75,10 +101,11 @@ async def claim(transaction: Transaction, now: float, until: float, limit: int) 
     return [Notice(**row) for row in found.mappings()]
 
 
-async def next_due(transaction: Transaction) -> float | None:
-    """When the next one may be claimed, in Unix seconds; None when none waits."""
+async def next_due(transaction: Transaction, full: Sequence[str] = ()) -> float | None:
+    """When the next one may be claimed that is not for a receiver which is `full`, in Unix seconds; None without."""
     free_at = case((outbox.c.leased_until > outbox.c.due_at, outbox.c.leased_until), else_=outbox.c.due_at)
-    found = await transaction.execute(select(func.min(free_at)).where(outbox.c.due_at.is_not(None)))
+    waiting = outbox.c.due_at.is_not(None) & outbox.c.receiver.not_in(full)
+    found = await transaction.execute(select(func.min(free_at)).where(waiting))
     free: float | None = found.scalar_one()
     return free
 

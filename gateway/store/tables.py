@@ -129,6 +129,20 @@ media = Table(
     Index("media_of_job", "job"),
 )
 
+characters = Table(
+    "characters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("caller", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("file", Text, nullable=False, unique=True),  # its name in the media store
+    Column("mime", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("characters_of_caller", "caller", "id"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,
@@ -172,6 +186,10 @@ outbox = Table(
     Column("caller", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("url", Text, nullable=False),
+    Column("receiver", Text, nullable=False, server_default=""),  # host and port of the URL
+    Column(
+        "trace", Text, nullable=False, server_default=""
+    ),  # of the request that made the job: W3C traceparent
     Column("payload", JsonText, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("tries", Integer, nullable=False),

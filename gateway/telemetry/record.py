@@ -87,6 +87,51 @@ class Call(Struct, kw_only=True):
     disconnected: bool = False
     ended: float = 0.0
 
+    @property
+    def span_id(self) -> int:
+        """The id of its own span, whether that is ever exported or not."""
+        return int(self.request_id[-16:], 16) or 1
+
+    @property
+    def traceparent(self) -> str:
+        """What stands for it in another's trace (W3C)."""
+        return traceparent(self.trace_id, self.span_id, sampled=self.sampled)
+
+
+class Sending(Struct, kw_only=True):
+    """One sending of a webhook, a trace of its own. `link` is the traceparent of the request it goes back to.
+
+    `number` counts the sendings from 1. `status` is the receiver's, None when it gave none; `error` is None
+    when it was delivered.
+    """
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+    number: int
+    url: str
+    started: float
+    link: str = ""
+    status: int | None = None
+    error: str | None = None
+    ended: float = 0.0
+
+    @property
+    def traceparent(self) -> str:
+        """What the receiver is shown of it (W3C)."""
+        return traceparent(self.trace_id, self.span_id, sampled=self.sampled)
+
+
+def traceparent(trace_id: int, span_id: int, *, sampled: bool) -> str:
+    """A span as others refer to it (W3C `traceparent`, version 00)."""
+    return f"00-{trace_id:032x}-{span_id:016x}-{sampled:02x}"
+
+
+def span_of(header: str) -> tuple[int, int] | None:
+    """Trace and span that a traceparent stands for; None when it is none."""
+    found = _parent(header.encode(errors="replace"))
+    return found and found[:2]
+
 
 def trace_of(traceparent: bytes | None, rate: int) -> tuple[int, int, bool]:
     """Trace id, parent span id (0 without one) and whether to keep the trace.

@@ -6,7 +6,7 @@ from random import getrandbits
 from gateway.clock import Clock
 from gateway.telemetry.log import Lines, line
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.record import Call, trace_of
+from gateway.telemetry.record import Call, Sending, trace_of
 
 DEFAULT_RATIO = 0.1
 SLOW_SECONDS = 30.0
@@ -23,7 +23,7 @@ class Recorder:
         clock: Clock,
         *,
         ratio: float = DEFAULT_RATIO,
-        export: Callable[[Call], None] | None = None,
+        export: Callable[[Call | Sending], None] | None = None,
     ) -> None:
         self.metrics = metrics
         self._lines = lines
@@ -59,6 +59,25 @@ class Recorder:
         chosen = call.sampled and (not call.parent_id or call.key_id)
         if chosen or _remarkable(call):
             self._export(call)
+
+    def sending(self, url: str, number: int, link: str) -> Sending:
+        """A webhook is about to be sent, for the `number`th time; `link` is the traceparent of where it comes from."""
+        trace_id, _, sampled = trace_of(None, self._rate)
+        return Sending(
+            trace_id=trace_id,
+            span_id=getrandbits(64) or 1,
+            sampled=sampled,
+            number=number,
+            url=url,
+            started=self._clock.monotonic(),
+            link=link,
+        )
+
+    def sent(self, sending: Sending) -> None:
+        """It was sent, or could not be; what failed is exported whatever the sampling says."""
+        sending.ended = self._clock.monotonic()
+        if self._export is not None and (sending.sampled or sending.error):
+            self._export(sending)
 
 
 def _remarkable(call: Call) -> bool:

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from gateway.clock import Clock
 from gateway.telemetry import names
-from gateway.telemetry.record import Call
+from gateway.telemetry.record import Call, Sending
 from gateway.telemetry.spans import Value, attributes, spans
 
 EXPORT_SECONDS = 5.0
@@ -29,9 +29,9 @@ _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.
 
 
 class _Finished(Struct, frozen=True):
-    """A call in the SDK's queue, which asks of its items only whether they are sampled."""
+    """A call or a sending in the SDK's queue, which asks of its items only whether they are sampled."""
 
-    call: Call
+    record: Call | Sending
     context: SpanContext = _SAMPLED
 
 
@@ -49,7 +49,7 @@ class _CallExporter(OTLPSpanExporter):
         if self._shutdown:
             return SpanExportResult.FAILURE
         offset = self._clock.now() - self._clock.monotonic()
-        made = [span for finished in spans_ for span in spans(finished.call, offset)]
+        made = [span for finished in spans_ for span in spans(finished.record, offset)]
         scoped = {"scope": self._scope, "spans": made, "schema_url": names.SCHEMA_URL}
         told: Any = {"resource": self._resource, "scope_spans": [scoped]}  # protobuf makes messages of it
         request = ExportTraceServiceRequest(resource_spans=[told])
@@ -57,15 +57,15 @@ class _CallExporter(OTLPSpanExporter):
         return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
 
 
-def span_export(version: str, clock: Clock) -> tuple[Callable[[Call], None], Callable[[], None]]:
-    """A function that exports a finished call, and one that flushes and closes: it may block EXPORT_SECONDS."""
+def span_export(version: str, clock: Clock) -> tuple[Callable[[Call | Sending], None], Callable[[], None]]:
+    """A function that exports what is finished, and one that flushes and closes: it may block EXPORT_SECONDS."""
     named = Resource({"service.name": "fairlead", "service.version": version})
     resource = Resource.create().merge(named).merge(OTELResourceDetector().detect())  # the environment wins
     exporter = _CallExporter(resource, clock)
     batches = BatchSpanProcessor(exporter)
 
-    def export(call: Call) -> None:
-        batches.on_end(_Finished(call))  # type: ignore[arg-type] # see there
+    def export(record: Call | Sending) -> None:
+        batches.on_end(_Finished(record))  # type: ignore[arg-type] # see there
 
     def close() -> None:
         ending = Thread(target=batches.shutdown, daemon=True)  # the SDK itself would wait for 30 seconds

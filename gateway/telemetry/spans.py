@@ -1,8 +1,8 @@
 """Builds the spans of a finished call: one SERVER span, admission, routing, and a CLIENT span per attempt.
 
-Spans are built after the reply, from values, and only for calls that are kept; and at once as the messages of
-the OTLP protocol, which takes a quarter of what the SDK takes to make spans and then messages of them.
-Imported only when an exporter is configured.
+A webhook that was sent is a span of its own, linked to the request that it goes back to. Spans are built after
+the reply, from values, and only for what is kept; and at once as the messages of the OTLP protocol, which takes a
+quarter of what the SDK takes to make spans and then messages of them. Imported only when an exporter is configured.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags, Status
 
-from gateway.telemetry.record import Attempt, Call
+from gateway.telemetry.record import Attempt, Call, Sending, span_of
 
 Value: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, Value]
@@ -47,7 +47,7 @@ class _Maker:
         self._call = call
         self._offset = offset
         self._trace = call.trace_id.to_bytes(16, "big")
-        self._server = _new_id()
+        self._server = call.span_id.to_bytes(8, "big")
 
     def _at(self, monotonic: float) -> int:
         return int((monotonic + self._offset) * 1e9)
@@ -171,13 +171,42 @@ def _new_id() -> bytes:
     return (getrandbits(64) or 1).to_bytes(8, "big")
 
 
-def spans(call: Call, offset: float) -> Iterator[Span]:
-    """The call's span tree. `offset` is Unix time minus monotonic time, in seconds."""
-    maker = _Maker(call, offset)
+def spans(record: Call | Sending, offset: float) -> Iterator[Span]:
+    """A call's span tree, or the span of a sending. `offset` is Unix time minus monotonic time, in seconds."""
+    if isinstance(record, Sending):
+        yield _sending(record, offset)
+        return
+    maker = _Maker(record, offset)
     yield maker.server()
-    if call.admission:
+    if record.admission:
         yield maker.admission()
-    if call.routed_at:
+    if record.routed_at:
         yield maker.routing()
-    for attempt in call.attempts:
+    for attempt in record.attempts:
         yield maker.attempt(attempt)
+
+
+def _sending(sending: Sending, offset: float) -> Span:
+    address, port = _place(sending.url)
+    optional: dict[str, Value | None] = {
+        "gateway.webhook.attempt": sending.number,
+        "server.address": address,
+        "server.port": port,
+        "http.response.status_code": sending.status,
+        "error.type": sending.error,
+    }
+    told = {name: value for name, value in optional.items() if value is not None}
+    linked = span_of(sending.link)
+    link = linked and {"trace_id": linked[0].to_bytes(16, "big"), "span_id": linked[1].to_bytes(8, "big")}
+    return Span(
+        trace_id=sending.trace_id.to_bytes(16, "big"),
+        span_id=sending.span_id.to_bytes(8, "big"),
+        flags=_LOCAL,
+        name="gateway.webhook",
+        kind=Span.SPAN_KIND_CLIENT,
+        start_time_unix_nano=int((sending.started + offset) * 1e9),
+        end_time_unix_nano=int((sending.ended + offset) * 1e9),
+        attributes=attributes(told),
+        links=[link] if link else None,  # type: ignore[list-item] # protobuf makes messages of mappings
+        status={"code": Status.STATUS_CODE_ERROR} if sending.error else None,  # type: ignore[arg-type] # likewise
+    )

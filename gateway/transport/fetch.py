@@ -21,6 +21,8 @@ from gateway.transport.ssrf import RefusedLink, check_url, is_public
 from providers.errors import ProviderError
 from providers.types import HttpRequest
 
+_INSIDE = "its host does not lead to the public internet"
+
 
 class Fetcher:
     """Fetches over connections of its own, one per link."""
@@ -43,13 +45,41 @@ class Fetcher:
         Raises INVALID_REQUEST about `param`, whatever went wrong: another provider would fare no better.
         """
         try:
-            async with bounded(timeout):
-                origin = check_url(url, allow_networks=allow_networks)
-                addresses = await public_addresses(self._dialer, origin, allow_networks)
-                return await self._get(url, origin, addresses, limit)
+            async with self.opened(url, seconds=timeout, allow_networks=allow_networks) as answer:
+                return answer.headers.get("content-type", ""), await _body(answer, limit)
         except RefusedLink as error:
             error.param = param
             raise
+
+    @asynccontextmanager
+    async def opened(
+        self, url: str, *, seconds: float, allow_networks: Sequence[str] = ()
+    ) -> AsyncIterator[Answer]:
+        """The answer to a GET of an https link, its body still to come; the whole block takes at most `seconds`.
+
+        Raises RefusedLink, also for a status other than 200.
+        """
+        async with bounded(seconds):
+            origin = check_url(url, allow_networks=allow_networks)
+            addresses = await public_addresses(self._dialer, origin, allow_networks)
+            request = HttpRequest(method="GET", url=url, headers={"accept": "*/*"})
+            async with asked(self._dialer, origin, addresses, request) as answer:
+                _accept(answer.status)
+                yield answer
+
+    async def check(self, url: str, *, seconds: float) -> None:
+        """Refuse a link that leads inside, though somebody else will follow it. Raises RefusedLink.
+
+        A name that nobody here knows, or not within `seconds`, may be known to them.
+        """
+        origin = check_url(url)
+        try:
+            async with asyncio.timeout(seconds):
+                addresses = await self._dialer.resolve(origin)
+        except (OSError, UnicodeError):  # of which a TimeoutError is one
+            return
+        if not all(is_public(address[0]) for _, address in addresses):
+            raise RefusedLink(_INSIDE)
 
     async def open(self, request: HttpRequest, *, allow_networks: Sequence[str] = ()) -> Answer:
         """The answer to a GET of an https link, its body still to come; the caller closes it.
@@ -59,14 +89,6 @@ class Fetcher:
         origin = check_url(request.url, allow_networks=allow_networks)
         addresses = await public_addresses(self._dialer, origin, allow_networks)
         return await ask(self._dialer, origin, addresses, request)
-
-    async def _get(
-        self, url: str, origin: Origin, addresses: Sequence[Address], limit: int
-    ) -> tuple[str, bytes]:
-        request = HttpRequest(method="GET", url=url, headers={"accept": "*/*"})
-        async with asked(self._dialer, origin, addresses, request) as answer:
-            _accept(answer.status)
-            return answer.headers.get("content-type", ""), await _body(answer, limit)
 
 
 @asynccontextmanager
@@ -88,7 +110,7 @@ async def public_addresses(
     except (OSError, UnicodeError):
         addresses = []
     if not addresses or not all(is_public(address[0], allow_networks) for _, address in addresses):
-        raise RefusedLink("its host does not lead to the public internet")
+        raise RefusedLink(_INSIDE)
     return addresses
 
 

@@ -76,7 +76,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     fitted = fit(request, target)
     return HttpRequest(
         method="POST",
-        url=f"{target.base_url}/{quote(target.model, safe='/')}",
+        url=f"{target.base_url}/{quote(target.model, safe='/')}{_hook(request.hook)}",
         headers={"content-type": "application/json", **_headers(target)},
         body=encode(model_input(fitted, target)),
         folded=fitted.folded,
@@ -170,6 +170,10 @@ def _ask(method: str, url: str, target: Target) -> HttpRequest:
     if urlsplit(url)[:2] != urlsplit(target.base_url)[:2]:
         raise ProviderError(ErrorKind.PROTOCOL, "fal gave a link to somebody else to ask after the video.")
     return HttpRequest(method=method, url=url, headers=_headers(target))
+
+
+def _hook(url: str) -> str:
+    return f"?fal_webhook={quote(url, safe='')}" if url else ""
 
 
 def _headers(target: Target) -> dict[str, str]:

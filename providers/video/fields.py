@@ -16,7 +16,7 @@ from providers.errors import ErrorKind, ProviderError
 from providers.types import Media, Target, VideoLimits, VideoRequest
 from providers.video.shapes import Shape, shape
 
-_CAMERA: Mapping[str, str] = {
+CAMERA: Mapping[str, str] = {
     "static": "the camera does not move",
     "pan_left": "slow pan to the left",
     "pan_right": "slow pan to the right",
@@ -41,6 +41,8 @@ _CAMERA: Mapping[str, str] = {
     "handheld": "handheld with a slight shake",
     "aerial": "aerial shot",
 }
+"""Every movement that can be asked for, in the words of a prompt."""
+
 _STYLE: Mapping[str, str] = {
     "cinematic": "cinematic, shallow depth of field, soft contrast",
     "anime": "anime, clean line art, flat vivid colours",
@@ -87,7 +89,7 @@ def fold(words: Words, native: Sequence[str] | None) -> tuple[str, list[str]]:
     """
     before, after, folded = "", "", []
     for name, table, lead in (
-        ("camera_movement", _CAMERA, "Camera"),
+        ("camera_movement", CAMERA, "Camera"),
         ("style_preset", _STYLE, "Style"),
         ("negative_prompt", {}, "Avoid"),
     ):

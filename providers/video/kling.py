@@ -12,7 +12,8 @@ from msgspec import Struct
 from providers.adapter import DUPLICATE_SUBMIT
 from providers.auth import bearer
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate, encode
+from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate
+from providers.video import parts
 from providers.video.answers import file_at, link_of
 from providers.video.fields import Fitted, fit
 from providers.video.kling_answers import read_failure, read_task, update
@@ -40,17 +41,11 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         body["contents"] = [prompt, *({"type": media.role, "url": link_of(media)} for media in frames)]
     else:
         body["prompt"] = fitted.request.prompt
-    if request.token:
-        body["options"] = {"external_task_id": request.token}
+    options = {"external_task_id": request.token, "callback_url": request.hook}
+    if any(options.values()):
+        body["options"] = {name: value for name, value in options.items() if value}
     way = "omni-video" if known.omni else "image-to-video" if frames else "text-to-video"
-    return HttpRequest(
-        method="POST",
-        url=f"{target.base_url}/{way}/{quote(target.model, safe='')}",
-        headers={"content-type": "application/json", **_headers(target)},
-        body=encode(body),
-        folded=fitted.folded,
-        dropped=fitted.dropped,
-    )
+    return parts.post(target, f"{way}/{quote(target.model, safe='')}", body, fitted)
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -68,8 +63,7 @@ def video_poll(operation: Json, target: Target) -> HttpRequest:
         if "id" in operation
         else ("external_task_ids", operation["external_id"])
     )
-    url = f"{target.base_url}/tasks?{name}={quote(value, safe='')}"
-    return HttpRequest(method="GET", url=url, headers=_headers(target))
+    return parts.ask(target, f"tasks?{name}={quote(value, safe='')}")
 
 
 def video_update(response: HttpResponse) -> VideoUpdate:
@@ -79,7 +73,7 @@ def video_update(response: HttpResponse) -> VideoUpdate:
 
 def video_content(operation: Json, target: Target) -> HttpRequest:
     """GET the file where the task says it is."""
-    return file_at(operation["url"], target, _headers(target))
+    return file_at(operation["url"], target, bearer(target))
 
 
 def video_recall(token: str) -> Json:
@@ -110,7 +104,3 @@ def _settings(fitted: Fitted, target: Target, known: _Known) -> Json:
     if known.multi_shot:
         settings["multi_shot"] = False  # one continuous shot, as everywhere else
     return settings
-
-
-def _headers(target: Target) -> dict[str, str]:
-    return {**bearer(target), **target.headers}

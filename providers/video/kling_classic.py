@@ -1,6 +1,7 @@
 """Kling's older video API, which resellers still serve. The operation is `{"id", "way"}`, and `url` at the end.
 
-It is called with an API key as a bearer token. It cannot be cancelled. Source: VIDEO_WIRE 3.6, 2026-11-20.
+It is called with a bearer token: an API key, or one that `providers/tokens.py` signs. It cannot be cancelled.
+Source: VIDEO_WIRE 3.6, 2026-11-20.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 
 from providers.auth import bearer
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, HttpResponse, Json, Media, Target, VideoRequest, VideoUpdate, encode
+from providers.types import HttpRequest, HttpResponse, Json, Media, Target, VideoRequest, VideoUpdate
+from providers.video import parts
 from providers.video.answers import base64_of, file_at
 from providers.video.fields import Fitted, fit
 from providers.video.kling_answers import read_failure, read_task, update
@@ -33,15 +35,8 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """From text, or from and to a picture."""
     fitted = fit(request, _told(request, target))
     way = "image2video" if request.media else "text2video"
-    return HttpRequest(
-        method="POST",
-        url=f"{target.base_url}/v1/videos/{way}",
-        headers={"content-type": "application/json", **_headers(target)},
-        body=encode({name: value for name, value in _body(fitted, target).items() if value is not None}),
-        folded=fitted.folded,
-        dropped=fitted.dropped,
-        operation={"way": way},
-    )
+    made = parts.post(target, f"v1/videos/{way}", _body(fitted, target), fitted)
+    return replace(made, operation={"way": way})
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -54,8 +49,7 @@ def video_created(response: HttpResponse) -> VideoUpdate:
 
 def video_poll(operation: Json, target: Target) -> HttpRequest:
     """GET the task where it was begun."""
-    url = f"{target.base_url}/v1/videos/{operation['way']}/{quote(operation['id'], safe='')}"
-    return HttpRequest(method="GET", url=url, headers=_headers(target))
+    return parts.ask(target, f"v1/videos/{operation['way']}/{quote(operation['id'], safe='')}")
 
 
 def video_update(response: HttpResponse) -> VideoUpdate:
@@ -65,7 +59,7 @@ def video_update(response: HttpResponse) -> VideoUpdate:
 
 def video_content(operation: Json, target: Target) -> HttpRequest:
     """GET the file where the task says it is."""
-    return file_at(operation["url"], target, _headers(target))
+    return file_at(operation["url"], target, bearer(target))
 
 
 def error(response: HttpResponse) -> ProviderError:
@@ -113,7 +107,3 @@ def _picture(media: Media | None) -> str | None:
     if media is None:
         return None
     return media.url or base64_of(media)
-
-
-def _headers(target: Target) -> dict[str, str]:
-    return {**bearer(target), **target.headers}

@@ -12,7 +12,8 @@ from msgspec import Struct
 from providers.auth import bearer
 from providers.errors import ProviderError
 from providers.reading import public_text, read_error
-from providers.types import HttpRequest, HttpResponse, Json, Media, Target, VideoRequest, VideoUpdate, encode
+from providers.types import HttpRequest, HttpResponse, Json, Media, Target, VideoRequest, VideoUpdate
+from providers.video import parts
 from providers.video.answers import base64_of, file_at, gone, moderated, no_file, read
 from providers.video.fields import fit
 
@@ -62,14 +63,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "aspect_ratio": shape.ratio if shape else None,
         "video": {name: value for name, value in video.items() if value is not None},
     }
-    return HttpRequest(
-        method="POST",
-        url=f"{target.base_url}/generations",
-        headers={"content-type": "application/json", **_headers(target)},
-        body=encode({name: value for name, value in body.items() if value is not None}),
-        folded=fitted.folded,
-        dropped=fitted.dropped,
-    )
+    return parts.post(target, "generations", body, fitted)
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -79,8 +73,7 @@ def video_created(response: HttpResponse) -> VideoUpdate:
 
 def video_poll(operation: Json, target: Target) -> HttpRequest:
     """GET the generation."""
-    url = f"{target.base_url}/generations/{quote(operation['id'], safe='')}"
-    return HttpRequest(method="GET", url=url, headers=_headers(target))
+    return parts.ask(target, f"generations/{quote(operation['id'], safe='')}")
 
 
 def video_update(response: HttpResponse) -> VideoUpdate:
@@ -101,7 +94,7 @@ def video_update(response: HttpResponse) -> VideoUpdate:
 
 def video_content(operation: Json, target: Target) -> HttpRequest:
     """GET the file where the generation says it is: for an hour, then a poll gives a fresh link."""
-    return file_at(operation["url"], target, _headers(target))
+    return file_at(operation["url"], target, bearer(target))
 
 
 def error(response: HttpResponse) -> ProviderError:
@@ -126,7 +119,3 @@ def _picture(media: Media | None) -> Json | None:
     if media is None:
         return None
     return {"url": media.url} if media.url else {"data": base64_of(media), "media_type": media.mime}
-
-
-def _headers(target: Target) -> dict[str, str]:
-    return {**bearer(target), **target.headers}

@@ -13,7 +13,8 @@ from msgspec import Struct
 from providers.auth import bearer
 from providers.errors import ProviderError
 from providers.reading import public_text, read_error
-from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate, encode
+from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate
+from providers.video import parts
 from providers.video.answers import file_at, gone, moderated, no_file, read
 from providers.video.fields import fit
 
@@ -58,15 +59,9 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "duration": None if asked.seconds is None else f"{asked.seconds:g}s",
         "resolution": shape.tier if shape else None,
         "keyframes": frames or None,
+        "callback_url": request.hook or None,
     }
-    return HttpRequest(
-        method="POST",
-        url=f"{target.base_url}/generations/video",
-        headers={"content-type": "application/json", **_headers(target)},
-        body=encode({name: value for name, value in body.items() if value is not None}),
-        folded=fitted.folded,
-        dropped=fitted.dropped,
-    )
+    return parts.post(target, "generations/video", body, fitted)
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -76,7 +71,7 @@ def video_created(response: HttpResponse) -> VideoUpdate:
 
 def video_poll(operation: Json, target: Target) -> HttpRequest:
     """GET the generation."""
-    return HttpRequest(method="GET", url=_url(operation, target), headers=_headers(target))
+    return parts.ask(target, f"generations/{quote(operation['id'], safe='')}")
 
 
 def video_update(response: HttpResponse) -> VideoUpdate:
@@ -97,7 +92,7 @@ def video_update(response: HttpResponse) -> VideoUpdate:
 
 def video_content(operation: Json, target: Target) -> HttpRequest:
     """GET the file where the generation says it is."""
-    return file_at(operation["url"], target, _headers(target))
+    return file_at(operation["url"], target, bearer(target))
 
 
 def error(response: HttpResponse) -> ProviderError:
@@ -109,11 +104,3 @@ def _failed(reason: str) -> VideoUpdate:
     if any(word in reason.lower() for word in _MODERATION):
         return moderated(reason)
     return VideoUpdate(state="failed", code="provider_error", message=reason or "Luma gave the video up.")
-
-
-def _url(operation: Json, target: Target) -> str:
-    return f"{target.base_url}/generations/{quote(operation['id'], safe='')}"
-
-
-def _headers(target: Target) -> dict[str, str]:
-    return {**bearer(target), **target.headers}

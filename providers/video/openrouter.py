@@ -49,6 +49,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "aspect_ratio": shape.ratio if shape else None,
         "seed": asked.seed,
         "generate_audio": parts.sound(asked, target),
+        "callback_url": request.hook or None,
         "frame_images": frames or None,
         "input_references": references or None,
     }

@@ -41,14 +41,12 @@ def ask(target: Target, path: str, method: str = "GET") -> HttpRequest:
 
 
 def content(request: VideoRequest) -> list[Json]:
-    """Words and pictures as MiniMax and Ark take them: parts of one content, each picture with its role."""
-    return [
-        {"type": "text", "text": request.prompt},
-        *(
-            {"type": "image_url", "image_url": {"url": link_of(media)}, "role": media.role}
-            for media in request.media
-        ),
-    ]
+    """Words and media as MiniMax and Ark take them: parts of one content, each picture or clip with its role."""
+    told: list[Json] = [{"type": "text", "text": request.prompt}]
+    for media in request.media:
+        kind = "video_url" if media.role == "reference_video" else "image_url"
+        told.append({"type": kind, kind: {"url": link_of(media)}, "role": media.role})
+    return told
 
 
 def sound(request: VideoRequest, target: Target) -> bool | None:

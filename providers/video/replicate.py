@@ -15,7 +15,8 @@ from msgspec import Struct
 from providers.auth import bearer
 from providers.errors import ProviderError
 from providers.reading import public_text, read_error
-from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate, encode
+from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate
+from providers.video import parts
 from providers.video.answers import file_at, gone, moderated, no_file, read
 from providers.video.fields import fit
 from providers.video.inputs import model_input
@@ -52,15 +53,10 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     model, _, version = target.model.partition(":")
     if version:
         body["version"] = version
+    if request.hook:
+        body |= {"webhook": request.hook, "webhook_events_filter": ["completed"]}
     way = "predictions" if version else f"models/{quote(model, safe='/')}/predictions"
-    return HttpRequest(
-        method="POST",
-        url=f"{target.base_url}/v1/{way}",
-        headers={"content-type": "application/json", **_headers(target)},
-        body=encode(body),
-        folded=fitted.folded,
-        dropped=fitted.dropped,
-    )
+    return parts.post(target, f"v1/{way}", body, fitted)
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -70,7 +66,7 @@ def video_created(response: HttpResponse) -> VideoUpdate:
 
 def video_poll(operation: Json, target: Target) -> HttpRequest:
     """GET the prediction."""
-    return HttpRequest(method="GET", url=_url(operation, target), headers=_headers(target))
+    return parts.ask(target, _path(operation))
 
 
 def video_update(response: HttpResponse) -> VideoUpdate:
@@ -91,12 +87,12 @@ def video_update(response: HttpResponse) -> VideoUpdate:
 
 def video_content(operation: Json, target: Target) -> HttpRequest:
     """GET the file where the prediction says it is."""
-    return file_at(operation["url"], target, _headers(target))
+    return file_at(operation["url"], target, bearer(target))
 
 
 def video_cancel(operation: Json, target: Target) -> HttpRequest:
     """POST to its cancel; the time it ran is billed."""
-    return HttpRequest(method="POST", url=f"{_url(operation, target)}/cancel", headers=_headers(target))
+    return parts.ask(target, f"{_path(operation)}/cancel", "POST")
 
 
 def error(response: HttpResponse) -> ProviderError:
@@ -131,9 +127,5 @@ def _link(output: Any) -> str | None:
     return next((link for one in inner if (link := _link(one))), None)
 
 
-def _url(operation: Json, target: Target) -> str:
-    return f"{target.base_url}/v1/predictions/{quote(operation['id'], safe='')}"
-
-
-def _headers(target: Target) -> dict[str, str]:
-    return {**bearer(target), **target.headers}
+def _path(operation: Json) -> str:
+    return f"v1/predictions/{quote(operation['id'], safe='')}"

@@ -64,6 +64,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "seed": asked.seed,
         "camera_fixed": still or None,
         "generate_audio": parts.sound(asked, target),
+        "callback_url": request.hook or None,
     }
     headers = {"x-client-request-id": request.token} if request.token else {}
     return parts.post(target, "contents/generations/tasks", body, fitted, headers)

@@ -1,8 +1,9 @@
 """Google's Veo on Vertex AI. The operation is `{"name": ...}`, and at the end `url` or `inline`.
 
-`base_url` names project and location; the key is an OAuth access token, sent as a bearer token. With a
-`bucket` (gs://...) among the parts of the key the file is put there and fetched from there; without one it
-comes inside the answer to a poll. It cannot be cancelled. Source: VIDEO_WIRE 3.3, 2026-11-20.
+`base_url` names project and location; the key is an OAuth access token, sent as a bearer token, or a service
+account, for which `providers/tokens.py` asks for one. With a `bucket` (gs://...) among the parts of the key the
+file is put there and fetched from there; without one it comes inside the answer to a poll. It cannot be
+cancelled. Source: VIDEO_WIRE 3.3, 2026-11-20.
 """
 
 from collections.abc import Mapping, Sequence

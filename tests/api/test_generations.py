@@ -5,9 +5,15 @@ from typing import Any
 
 import httpx2
 
+from gateway.transport.fetch import Fetcher
 from tests.api.video_app import served
+from tests.providers.test_mp4 import made
 from tests.service.video_provider import MP4, Provider
 from tests.service.video_rig import ANN, snapshot, target
+from tests.transport.certificates import authority
+from tests.transport.faulty import Faulty, send
+from tests.transport.faulty import answer as cdn_answer
+from tests.transport.names import Names
 
 BODY = {
     "model": "sora-2",
@@ -81,3 +87,32 @@ async def test_fields_are_refused_by_the_name_they_have_here(tmp_path: Path) -> 
             )
             assert tier.json()["resolution"] == "1280x720"
             assert tier.json()["duration"] == 4
+
+
+async def test_a_linked_video_is_fetched_and_begun_with(tmp_path: Path) -> None:
+    config = snapshot(target("one", "http://127.0.0.1:9", operations=("generate", "edit")))
+    clip = made(frames=24, width=64, height=96)
+    body = {"model": "sora-2", "prompt": "Bluer", "video_url": "https://cdn.example/a.mp4"}
+    async with Faulty(tls=authority().server("cdn.example")) as cdn:
+        names = {"cdn.example": [["93.184.215.14"]], "inside.example": [["93.184.215.14", "10.0.0.7"]]}
+        fetcher = Fetcher(Names(names, cdn.port, authority().client()))
+        async with (
+            served(tmp_path, config, running=False, fetcher=fetcher) as s,
+            httpx2.AsyncClient(base_url=s.url, headers=HEADERS) as http,
+        ):
+            cdn.next(send(cdn_answer(clip)))
+            told = (await http.post("/v1/video/generations", json=body)).json()
+            assert (told["resolution"], told["duration"]) == ("64x96", 1)
+            job = await s.stories.videos.get(ANN, told["id"])
+            assert [(row.role, row.size) for row in job.media] == [("source_video", len(clip))]
+            inside = {**body, "video_url": "https://inside.example/a.mp4"}
+            for ask, reply, words in (
+                (body, cdn_answer(b"<html>"), "must be an MP4"),
+                (body, cdn_answer(b"", "302 Found", {"location": "https://10.0.0.7/"}), "not followed"),
+                (inside, b"", "public internet"),
+            ):
+                cdn.next(send(reply))
+                error = (await http.post("/v1/video/generations", json=ask)).json()["error"]
+                assert error["param"] == "video_url"
+                assert words in error["message"]
+            assert len(list((tmp_path / "media").iterdir())) == 1

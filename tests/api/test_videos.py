@@ -303,11 +303,3 @@ async def test_strangers_and_the_keyless_learn_nothing(tmp_path: Path) -> None:
             assert {status for status, _ in told} == {404}
             assert len(told) == 2  # one body for all, and none for HEAD
         assert (await s.client().videos.retrieve(video.id)).status == "completed"
-
-
-async def test_verbs_we_do_not_have_say_so(tmp_path: Path) -> None:
-    async with served(tmp_path, NOWHERE, running=False) as s, httpx2.AsyncClient(base_url=s.url) as http:
-        headers = {"authorization": "Bearer ann"}
-        for method, path in (("POST", "characters"), ("GET", "characters/char_1")):
-            answer = await http.request(method, f"/v1/videos/{path}", headers=headers)
-            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_operation")

@@ -26,6 +26,12 @@ def test_brackets_nest_and_append() -> None:
     }
 
 
+def test_objects_in_a_list_begin_where_a_name_comes_again() -> None:
+    assert fields(("c[][id]", "1"), ("c[][id]", "2"), ("c[][name]", "x"), ("c[][name]", "y")) == {
+        "c": [{"id": "1"}, {"id": "2", "name": "x"}, {"name": "y"}],
+    }
+
+
 @pytest.mark.parametrize("pair", [("a", "a[b]"), ("a[]", "a[b]"), ("a[b]", "a[b][c]"), ("a", "a[]")])
 def test_a_name_cannot_be_a_value_and_a_group(pair: tuple[str, str]) -> None:
     for names in (pair, pair[::-1]):

@@ -9,10 +9,11 @@ import openai
 import uvicorn
 from litestar import Litestar, Request
 
-from gateway.api import generations, videos
+from gateway.api import characters, generations, videos
 from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import Unauthenticated
+from gateway.service.characters import Characters
 from tests.running import serving
 from tests.service.video_rig import ANN, BOB, Rig, rig
 
@@ -46,6 +47,7 @@ async def served(folder: Path, snapshot: Snapshot, **more: Any) -> AsyncIterator
         front = [
             *videos.routes(stories.videos, caller_of),
             *generations.routes(stories.videos, caller_of),
+            *characters.routes(Characters(stories.parts), caller_of),
         ]
         app = Litestar(front, exception_handlers=EXCEPTION_HOOKS, logging_config=None)
         config = uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, ws="none")

@@ -11,7 +11,7 @@ from providers.video.shapes import pixels, shape, tier
 
 ROWS = [(dialect, row) for dialect, rows in catalogue().video.items() for row in rows]
 TIERS = {"480p", "720p", "1080p", "2k", "4k"}
-ROLES = {"first_frame", "last_frame", "reference_image", "source_video"}
+ROLES = {"first_frame", "last_frame", "reference_image", "reference_video", "source_video"}
 
 
 @pytest.mark.parametrize(("dialect", "row"), ROWS, ids=[f"{dialect}/{row.model}" for dialect, row in ROWS])

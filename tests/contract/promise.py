@@ -9,7 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from openai.types import CreateEmbeddingResponse, FileDeleted, Model, VideoDeleteResponse
+from openai.types import (
+    CreateEmbeddingResponse,
+    FileDeleted,
+    Model,
+    VideoCreateCharacterResponse,
+    VideoDeleteResponse,
+)
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.shared import ErrorObject
 
@@ -200,6 +206,9 @@ def _videos(seen: Exchange, _vendor: Names) -> None:
         assert seen.headers["content-type"] == "video/mp4"
         return
     body = json.loads(seen.said)
+    if seen.path.startswith("/v1/videos/characters"):
+        check(VideoCreateCharacterResponse, body)
+        return
     if body["object"] == "video.deleted":
         check(VideoDeleteResponse, body)
         return

@@ -12,7 +12,14 @@ from typing import Any
 import httpx2
 import openai
 import yaml
-from openai.types import Batch, FileDeleted, FileObject, Video, VideoDeleteResponse
+from openai.types import (
+    Batch,
+    FileDeleted,
+    FileObject,
+    Video,
+    VideoCreateCharacterResponse,
+    VideoDeleteResponse,
+)
 
 from tests.e2e.processes import GatewayProcess, Studio
 from tests.wire import check
@@ -62,6 +69,8 @@ def check_answer(response: httpx2.Response) -> None:
     elif body.get("object") == "list":
         for one in body["data"]:
             check_object(one)
+    elif method != "DELETE" and response.request.url.path.startswith("/v1/videos/characters"):
+        check(VideoCreateCharacterResponse, body)
     elif method == "DELETE" and body["object"] == "file":
         check(FileDeleted, body)
     elif method == "DELETE":

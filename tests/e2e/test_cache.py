@@ -29,6 +29,21 @@ def test_the_same_request_is_answered_at_once_with_the_same_video(stage: Stage, 
     assert "x-fairlead-cache" not in create(prompt=prompt, **TINY).headers
 
 
+def test_an_edit_of_the_same_video_is_found_again(stage: Stage, guest: Guest) -> None:
+    first, prompt = guest.made(stage.prompt()), stage.prompt()
+    body = {"prompt": prompt, "video": {"id": first.id}}
+    told = guest.http.post("/v1/videos/edits", json=body, headers=ALLOW)
+    assert (told.status_code, told.headers["x-fairlead-cache"]) == (200, "miss")
+    edited = guest.openai.videos.poll(told.json()["id"])
+    again = guest.http.post("/v1/videos/edits", json=body, headers=ALLOW)
+    assert again.headers["x-fairlead-cache"] == "hit"
+    assert again.json()["output"]["cached_from"] == edited.id
+    older = {"prompt": prompt, "previous_job_id": first.id}
+    other = guest.http.post("/v1/video/generations", json=older, headers=ALLOW)
+    assert (other.status_code, other.headers["x-fairlead-cache"]) == (202, "hit")
+    assert len(stage.studio.jobs(prompt)) == 1
+
+
 def test_anything_but_allow_is_refused_by_name(guest: Guest) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         guest.openai.videos.create(prompt="x", extra_headers={"x-fairlead-cache": "yes"}, **TINY)

@@ -1,5 +1,6 @@
 """Edits and extensions from the client to the worker's engine and back."""
 
+import base64
 import io
 from typing import Any
 
@@ -109,3 +110,30 @@ def test_a_model_that_cannot_and_a_video_that_is_not_there_are_told(stage: Stage
     stranger = stage.guest()
     assert change(stranger, "edits", prompt="x", video={"id": first.id}).status_code == 404
     stranger.close()
+
+
+def test_the_older_form_edits_and_extends_in_every_way_to_name_a_video(stage: Stage, guest: Guest) -> None:
+    first = guest.made(stage.prompt())
+    inline = "data:video/mp4;base64," + base64.b64encode(content(guest, first.id)).decode()
+    more = {"operation": "extend", "duration": 2}
+    asks: list[dict[str, Any]] = [
+        {"json": {"previous_job_id": first.id}},
+        {"json": {"previous_job_id": first.id, **more}},
+        {"json": {"video": {"id": first.id}, **more}},
+        {"json": {"video_url": inline, "model": "sora-2", "style_preset": "noir"}},
+        {"files": {"video": ("a.mp4", content(guest, first.id))}, "data": {**more, "model": "sora-2"}},
+    ]
+    made = []
+    for ask in asks:
+        name = "json" if "json" in ask else "data"
+        told = guest.http.post(
+            "/v1/video/generations", **{**ask, name: {"prompt": stage.prompt(), **ask[name]}}
+        )
+        assert told.status_code == 202, told.text
+        made.append(told.json())
+    assert [one["duration"] for one in made] == [1, 3, 3, 1, 3]
+    assert made[3]["style_preset"] == "noir"
+    for one in made:
+        assert guest.openai.videos.poll(one["id"]).status == "completed"
+    nameless = guest.http.post("/v1/video/generations", json={"prompt": "x", "video_url": inline})
+    assert (nameless.status_code, nameless.json()["error"]["param"]) == (400, "model")

@@ -10,7 +10,9 @@ from standardwebhooks import WebhookVerificationError
 
 from gateway.config.snapshot import Hook
 from gateway.errors import InvalidRequest
+from gateway.service import courier
 from gateway.service.video_repeats import Origin
+from gateway.service.webhooks import receiver_of
 from gateway.store import outbox
 from gateway.store.outbox import Notice
 from tests.service.receiver import Receiver, genuine
@@ -204,18 +206,6 @@ async def test_who_must_stop_gives_a_sending_back_for_the_next_one(tmp_path: Pat
         assert len(set(hook.ids)) == 1
 
 
-async def test_slow_receivers_do_not_hold_up_the_others(tmp_path: Path) -> None:
-    async with Provider() as one, Receiver() as slow, Receiver() as quick:
-        slow.always(until_left())
-        async with rig(tmp_path, snapshot(target("one", one.url), **HOME), **QUICK) as r:
-            for number in range(40):
-                await r.create(prompt=f"Slow {number}", callback_url=slow.hook)
-            await slow.until(40)
-            await r.create(prompt="Quick", callback_url=quick.hook)
-            await quick.until(1, 5.0)
-            await r.runner.stop(grace=0.0)
-
-
 async def test_two_processes_on_one_outbox_send_each_once(tmp_path: Path) -> None:
     config = snapshot(target("one", "http://127.0.0.1:9"), **HOME)
     async with Receiver() as hook, rig(tmp_path, config, **QUICK), rig(tmp_path, config, **QUICK) as r:
@@ -231,7 +221,7 @@ def notice(identity: str, url: str) -> Notice:
     payload = {"id": identity, "type": "video.completed", "data": {"id": "video_1"}, "video_url": None}
     return Notice(
         id=identity, job=identity, caller="ann", event="video.completed", url=url, payload=payload,
-        created_at=1.0, due_at=1.0,
+        created_at=1.0, due_at=1.0, receiver=receiver_of(url),
     )  # fmt: skip
 
 
@@ -314,3 +304,20 @@ async def test_a_links_answer_is_never_kept(tmp_path: Path) -> None:
             kept = await r.rows("select tries, reason, payload, event from outbox")
     assert kept
     assert "canary" not in repr(kept)
+
+
+async def test_one_receiver_that_hangs_does_not_hold_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "PER_RECEIVER", 2)
+    config = snapshot(target("one", "http://127.0.0.1:9"), **HOME)
+    async with Receiver() as slow, Receiver() as quick, rig(tmp_path, config, **QUICK) as r:
+        slow.always(until_left())
+        async with r.parts.database.write() as transaction:
+            for number in range(8):
+                await outbox.add(transaction, notice(f"evt_{number}", slow.hook))
+            await outbox.add(transaction, notice("evt_8", quick.hook))
+        await quick.until(1)
+        await slow.until(2)
+        assert len(slow.requests) == 2
+        await r.runner.stop(grace=0.0)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from msgspec.structs import replace
 
 from gateway.config.snapshot import Moderation, Snapshot
 from gateway.errors import InvalidRequest, Unavailable
-from gateway.service.videos import Origin
+from gateway.service.video_repeats import Origin
 from providers.types import Secret, Target
 from tests.api.video_app import served
 from tests.providers.test_moderations import verdict
+from tests.providers.test_mp4 import made
 from tests.service.video_provider import Provider
 from tests.service.video_rig import ANN, Rig, rig, snapshot, target, wish
 from tests.service.video_upstream import Scripted
@@ -23,8 +25,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning"
 ASKED = "POST /v1/moderations"
 
 
-def guarded(film: str, guard: str = "", *, deny: str = "", **more: Any) -> Snapshot:
-    """One video model with moderation."""
+def guarded(
+    film: str, guard: str = "", *, deny: str = "", limits: Mapping[str, Any] = {}, **more: Any
+) -> Snapshot:
+    """One video model with moderation, whose target has these limits."""
     where = Target(
         provider="guard",
         dialect="openai",
@@ -34,8 +38,8 @@ def guarded(film: str, guard: str = "", *, deny: str = "", **more: Any) -> Snaps
     )
     denied = re.compile(deny) if deny else None
     rule = Moderation(denied=denied, target=where if guard else None, **{"timeout": 5.0, **more})
-    made = snapshot(target("one", film))
-    return replace(made, routes={name: replace(one, moderation=rule) for name, one in made.routes.items()})
+    plain = snapshot(target("one", film, **limits))
+    return replace(plain, routes={name: replace(one, moderation=rule) for name, one in plain.routes.items()})
 
 
 async def assert_untouched(r: Rig, film: Provider) -> None:
@@ -52,12 +56,12 @@ async def test_a_flagged_prompt_is_refused_before_anything_happens(
     async with Provider() as film, Scripted({ASKED: [verdict("violence")]}) as guard:
         async with rig(tmp_path, guarded(film.url, guard.url)) as r:
             with pytest.raises(InvalidRequest, match="violence") as caught:
-                await r.create(prompt="A secret prompt", style_preset="noir", camera_movement="pan")
+                await r.create(prompt="A secret prompt", style_preset="noir", camera_movement="pan_left")
             assert (caught.value.status, caught.value.code, caught.value.param) == (
                 400, "moderation_blocked", "prompt",
             )  # fmt: skip
             await assert_untouched(r, film)
-        assert guard.heard[0].json == {"model": "omni", "input": "A secret prompt\nnoir\npan"}
+        assert guard.heard[0].json == {"model": "omni", "input": "A secret prompt\nnoir\npan_left"}
         assert guard.heard[0].headers["authorization"] == "Bearer sk-guard"
     assert "violence" in caplog.text
     assert "secret" not in caplog.text
@@ -130,6 +134,22 @@ async def test_the_official_client_sees_a_bad_request(tmp_path: Path) -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             await s.client().videos.create(prompt="A red kite", model="sora-2")
         assert (caught.value.code, caught.value.param) == ("moderation_blocked", "prompt")
+        await assert_untouched(s.stories, film)
+
+
+@pytest.mark.parametrize("begun", ["video", "character"])
+async def test_a_prompt_that_comes_with_a_clip_is_looked_at_too(tmp_path: Path, begun: str) -> None:
+    limits = {"operations": ("generate", "edit"), "inputs": ("source_video", "reference_video")}
+    async with Provider() as film, served(tmp_path, guarded(film.url, deny="kite", limits=limits)) as s:
+        videos, clip = s.client().videos, ("a.mp4", made(frames=2, width=64, height=64))
+        if begun == "video":
+            asked = videos.edit(prompt="A red kite", video=clip)
+        else:
+            mossy = await videos.create_character(name="Mossy", video=clip)
+            asked = videos.create(prompt="A red kite", extra_body={"characters": [{"id": mossy.id}]})
+        with pytest.raises(openai.BadRequestError) as caught:
+            await asked
+        assert caught.value.code == "moderation_blocked"
         await assert_untouched(s.stories, film)
 
 

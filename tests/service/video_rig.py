@@ -28,6 +28,7 @@ from gateway.media.workshop import Workshop
 from gateway.service.fleet import Fleet
 from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
+from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
 from gateway.service.video_queue import VideoQueue
@@ -222,6 +223,7 @@ async def rig(
         database=database, media=media, workshop=workshop or Workshop(), admission=door,
         snapshot=fleet.snapshot, results=Results(b"pepper"),
         links=Links(b"pepper", clock), poster=Poster(dialer or Dialer()), moderator=Moderator(upstream),
+        fetcher=fetcher or Fetcher(Dialer(None)),
         secrets_of=lambda caller: SECRETS.get(caller, ()), observe=notes,
         figures=Figures(**{"poll": 0.05, **figures}), clock=clock,
     )  # fmt: skip
@@ -248,5 +250,6 @@ def tools_of(
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
         recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
-        workshop=parts.workshop, dice=lambda: 0.5, queue=VideoQueue(parts, fleet, lambda: 0.5),
+        workshop=parts.workshop, tokens=Tokens(upstream, parts.clock), links=parts.links, dice=lambda: 0.5,
+        queue=VideoQueue(parts, fleet, lambda: 0.5),
     )  # fmt: skip

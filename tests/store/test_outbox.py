@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.store import jobs, outbox
 from gateway.store.engine import Database
-from gateway.store.outbox import DEAD, DELIVERED, WAITING, Notice
+from gateway.store.outbox import DEAD, DELIVERED, WAITING, Notice, Room
 from tests.store.values import NOW, job, opened
 
 
@@ -28,9 +28,9 @@ async def put(database: Database, *made: Notice) -> None:
             await outbox.add(transaction, one)
 
 
-async def claim(database: Database, now: float = NOW, limit: int = 10) -> list[Notice]:
+async def claim(database: Database, now: float = NOW, limit: int = 10, **room: Any) -> list[Notice]:
     async with database.write() as transaction:
-        return await outbox.claim(transaction, now, now + 30, limit)
+        return await outbox.claim(transaction, now, now + 30, Room(**{"all": limit, "each": limit, **room}))
 
 
 async def save(database: Database, one: Notice) -> bool:
@@ -126,3 +126,17 @@ async def test_a_deleted_job_takes_its_webhook_along(url: str) -> None:
             await jobs.insert_job(transaction, job("a"))
             await jobs.purge(transaction, "video_a")
         assert [one.id for one in await page(database)] == ["evt_b"]
+
+
+async def test_a_receiver_has_its_own_room_and_leaves_the_rest_to_others(url: str) -> None:
+    async with opened(url) as database:
+        await put(database, *(notice(f"s{at}", receiver="slow:443", due_at=NOW - 9 + at) for at in range(5)))
+        await put(database, notice("q", receiver="quick:443"), notice("old"))
+        first = await claim(database, each=2)
+        assert {one.id for one in first} == {"evt_s0", "evt_s1", "evt_old", "evt_q"}
+        assert await claim(database, each=2, taken={"slow:443": 2}) == []
+        async with database.read() as transaction:
+            assert await outbox.next_due(transaction, ["slow:443"]) == NOW + 30  # that of the others' leases
+            assert await outbox.next_due(transaction) == NOW - 7
+        assert [one.id for one in await claim(database, each=3, taken={"slow:443": 2})] == ["evt_s2"]
+        assert len(await claim(database, each=3, limit=1)) == 1

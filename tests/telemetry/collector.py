@@ -1,6 +1,6 @@
 """An OTLP collector on loopback that keeps every span it is sent, and the settings that lead to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,10 @@ from tests.transport.faulty import Faulty, Step, answer, send
 
 @dataclass(frozen=True)
 class Span:
-    """One span as it was received. Ids are hexadecimal, `parent` empty for a root; times are nanoseconds."""
+    """One span as it was received. Ids are hexadecimal, `parent` empty for a root; times are nanoseconds.
+
+    `links` are trace and span.
+    """
 
     name: str
     kind: str
@@ -27,6 +30,7 @@ class Span:
     attributes: Mapping[str, Any]
     resource: Mapping[str, Any]
     schema: str
+    links: Sequence[tuple[str, str]]
 
 
 class Collector:
@@ -88,6 +92,7 @@ def _read(body: bytes) -> Iterator[Span]:
                     attributes={one.key: _plain(one.value) for one in span.attributes},
                     resource=about,
                     schema=scope.schema_url,
+                    links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
                 )
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from tests.answers import BEGINNING, completion, refusal, stream
 from tests.running import KEY, Running, routing, running, upstream
+from tests.service.receiver import Receiver
+from tests.service.video_provider import Provider
 from tests.system.process import AUTHORIZED
 from tests.telemetry.collector import Collector, Span, export_to
-from tests.transport.faulty import Faulty, close, send
+from tests.transport.faulty import Faulty, answer, close, send
 
 ASK = {"model": "fast", "messages": [{"role": "user", "content": "Hello"}]}
 SERVER = {
@@ -254,3 +256,39 @@ async def test_other_routes_are_one_span_named_by_their_template(
     assert traces[0][0].attributes["gateway.key.id"] == "test"
     assert traces[0][0].resource["service.name"] == "edge-7"
     assert traces[0][0].resource["deployment.environment"] == "lab"
+
+
+async def test_a_webhook_is_a_trace_of_its_own_that_leads_back_to_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with Provider() as provider, Receiver() as hook, Collector() as collector:
+        hook.next(send(answer(b"", "503 Service Unavailable")))
+        text = routing(
+            {
+                "film": {
+                    "kind": "video",
+                    "targets": [{"provider": "p", "model": "m", "price": {"per_second": 1}}],
+                }
+            },
+            {"p": {**upstream(provider.url), "kind": "video"}},
+            defaults={"webhook_networks": ["127.0.0.0/8"]},
+        )
+        async with running(text, tmp_path, export_to(collector.url, monkeypatch)) as gateway:
+            async with httpx2.AsyncClient(headers=AUTHORIZED) as http:
+                body = {"model": "film", "prompt": "A kite", "callback_url": hook.hook}
+                await http.post(f"{gateway.url}/v1/videos", json=body)
+            await hook.until(1)
+        assert b"canary-callback" not in collector.received
+        spans = collector.spans()
+    [asked] = [span for span in spans if span.name == "POST /v1/videos"]
+    [sent] = [span for span in spans if span.name == "gateway.webhook"]
+    assert (sent.kind, sent.parent, sent.failed) == ("CLIENT", "", True)
+    assert sent.attributes == {
+        "gateway.webhook.attempt": 1,
+        "server.address": "127.0.0.1",
+        "server.port": sent.attributes["server.port"],
+        "http.response.status_code": 503,
+        "error.type": "503",
+    }
+    assert sent.links == [(asked.trace, asked.id)]
+    assert hook.requests[0].headers["traceparent"] == f"00-{sent.trace}-{sent.id}-01"
