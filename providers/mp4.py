@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import IO
 
 from msgspec import Struct
 
@@ -20,6 +21,16 @@ class Clip(Struct, frozen=True, kw_only=True):
     seconds: float
     width: int
     height: int
+
+
+def reader(file: IO[bytes]) -> Read:
+    """How an open file is read here."""
+
+    def read(start: int, count: int) -> bytes:
+        file.seek(start)
+        return file.read(count)
+
+    return read
 
 
 def clip(read: Read, size: int) -> Clip | None:

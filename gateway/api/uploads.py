@@ -19,7 +19,7 @@ from gateway.api.edge import ClientGone
 from gateway.errors import InvalidRequest, TooLarge
 from gateway.service.sniff import HEAD, media_type
 from gateway.service.video_inputs import MAX_CLIP, MAX_PICTURE, Upload
-from providers.mp4 import Clip, clip
+from providers.mp4 import clip, reader
 
 MAX_PARTS = 1000
 REST = 1024 * 1024
@@ -161,21 +161,13 @@ class _Part:
             size=size,
             name=file.filename,
             chunks=lambda: _chunks(file),
-            clip=await to_thread(_clip, file, size) if mime == "video/mp4" else None,
+            clip=await to_thread(clip, reader(file.file), size) if mime == "video/mp4" else None,
         )
 
     async def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
             await self._file.close()
-
-
-def _clip(file: UploadFile, size: int) -> Clip | None:
-    def read(start: int, count: int) -> bytes:
-        file.file.seek(start)
-        return file.file.read(count)
-
-    return clip(read, size)
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:

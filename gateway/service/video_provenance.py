@@ -36,12 +36,7 @@ async def provenance_of(draft: Draft, mime: str, job: Job, workshop: Workshop) -
 
 def _carries_credentials(path: Path) -> bool:
     with path.open("rb") as file:
-
-        def read(offset: int, count: int) -> bytes:
-            file.seek(offset)
-            return file.read(count)
-
-        return mp4.has_credentials(read, path.stat().st_size)
+        return mp4.has_credentials(mp4.reader(file), path.stat().st_size)
 
 
 async def _mark(path: Path, job: Job, workshop: Workshop) -> Json:

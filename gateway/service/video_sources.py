@@ -17,7 +17,7 @@ from gateway.store.jobs import Job
 from gateway.store.media import PIECE, Draft, MediaStore, OverLimitError
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
-from providers.mp4 import Clip, clip
+from providers.mp4 import Clip, clip, reader
 
 LINK_SECONDS = 30.0
 """How long fetching a linked video may take."""
@@ -101,12 +101,7 @@ async def _drafted(draft: Draft) -> Upload:
 
 def _clip(path: Path) -> Clip | None:
     with path.open("rb") as file:
-
-        def read(start: int, count: int) -> bytes:
-            file.seek(start)
-            return file.read(count)
-
-        return clip(read, path.stat().st_size)
+        return clip(reader(file), path.stat().st_size)
 
 
 def _with(wish: Wish, file: Upload) -> Wish:
