@@ -222,6 +222,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_file_open(stage: Stage, gu
         return any(link.exists() and link.resolve().name == name for link in links)
 
     with guest.http.stream("GET", f"/v1/videos/{identity}/content") as answer:
+        assert answer.status_code == 200, answer.read()
         next(answer.iter_raw(1))
-        assert opened()
+        until(opened)
     until(lambda: not opened())

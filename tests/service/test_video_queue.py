@@ -53,6 +53,8 @@ async def test_a_worker_is_given_one_job_at_a_time_and_everybody_has_a_turn(tmp_
         await until(lambda: worker.working)
         rest = [("ann 2", ANN), ("ann 3", ANN), ("bob 1", BOB)]
         made = [await r.create(caller, prompt=prompt, **SIZE) for prompt, caller in rest]
+        for job in made:
+            await r.until(job, lambda seen: seen.waiting_since is not None)
         order: list[str] = []
         for _ in range(4):
             await until(lambda: worker.working)

@@ -168,7 +168,7 @@ class Rig:
         """The job, once something holds of it."""
         async with asyncio.timeout(seconds):
             while True:
-                found = await self.videos.get(ANN, job.id)
+                found = await self.videos.get(BOB if job.caller == BOB.id else ANN, job.id)
                 if holds(found):
                     return found
                 await asyncio.sleep(0.02)
