@@ -19,7 +19,7 @@ PIECES = (
     ".nan", "9" * 40, "0x1F", "2026-11-20", "\ud800", "é", "\ufeff", "provider", "models:", "targets", "limits",
     "price", "key", "hash", "env:HOME", "file:/dev/zero", "file:/tmp", "sora-2", "demo", "*", "a/../b", "sk-123",
 )  # fmt: skip
-MUTATIONS = 10_000
+MUTATIONS = 3_000
 
 
 def outcome(text: str) -> str:
@@ -51,7 +51,7 @@ def mutated(text: str, dice: random.Random) -> str:
     return text
 
 
-def test_ten_thousand_mutations_of_the_example_raise_nothing_else() -> None:
+def test_thousands_of_mutations_of_the_example_raise_nothing_else() -> None:
     dice = random.Random(20261120)
     seen = {outcome(mutated(dice.choice((EXAMPLE, COMMENTED_IN)), dice)) for _ in range(MUTATIONS)}
     assert seen == {"refused", "compiled"}
