@@ -20,7 +20,10 @@ _MARK = re.compile(rb"@(\d+);")
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """What to do. `requests` in all over `connections`; `rate` is requests per second, 0 for closed loop."""
+    """What to do. `requests` in all over `connections`; `rate` is requests per second, 0 for closed loop.
+
+    With `each` what is told holds every answer: when it was due (monotonic seconds), how long it took and its status.
+    """
 
     port: int
     body: dict[str, object]
@@ -30,6 +33,7 @@ class Job(msgspec.Struct, kw_only=True):
     connections: int = 32
     requests: int = 1000
     rate: float = 0.0
+    each: bool = False
 
 
 class Tally:
@@ -40,6 +44,9 @@ class Tally:
         self.delays: list[float] = []
         self.refusals: list[float] = []
         self.replies: list[float] = []  # refusals again, from the moment the request was really sent
+        self.answers: list[
+            tuple[float, float, int]
+        ] = []  # when due and how long it took in seconds, and status
         self.wrong = 0
         self.chunks = 0
 
@@ -93,7 +100,9 @@ class Client(asyncio.Protocol):
                 self._finish()
 
     def _finish(self) -> None:
-        took = (time.perf_counter() - self._started) * 1e6
+        seconds = time.perf_counter() - self._started
+        took = seconds * 1e6
+        self._tally.answers.append((self._started, seconds, int(self._head[9:12])))
         if self._head[9:12] == b"200":
             self._tally.latencies.append(took)
         else:
@@ -116,7 +125,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 1) if ordered else 0.0
 
 
-async def run(job: Job) -> dict[str, float]:
+async def run(job: Job) -> dict[str, object]:
     """Do it, and tell."""
     body = json.dumps(job.body).encode()
     head = (
@@ -141,6 +150,7 @@ async def run(job: Job) -> dict[str, float]:
         await asyncio.gather(*(_until_none_left(client, left) for client in clients))
     seconds = time.perf_counter() - began
     return {
+        **({"answers": tally.answers} if job.each else {}),
         "ok": len(tally.latencies),
         "wrong": tally.wrong,
         "chunks": tally.chunks,

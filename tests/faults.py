@@ -31,13 +31,13 @@ class TcpProxy:
     `pass` forwards. `delay` does too, every piece DELAY seconds later. `hang` keeps every connection open,
     takes new ones, and lets no byte through until the mode is `pass` again: then what was held back arrives
     late. `reset` and `refuse` cut every connection; new ones are accepted and cut, or find nobody listening.
-    With `tls` the clients' side is encrypted.
+    With `tls` the clients' side is encrypted. New connections go to the port that `upstream` is at the time.
     """
 
     def __init__(self, upstream: int, tls: ssl.SSLContext | None = None) -> None:
         self.port = free_port()
         self._tls = tls
-        self._upstream = upstream
+        self.upstream = upstream
         self._flowing = asyncio.Event()
         self._resetting = False
         self._delay = 0.0
@@ -92,7 +92,7 @@ class TcpProxy:
         pipes: list[asyncio.Task[None]] = []
         try:
             with contextlib.suppress(OSError):
-                back, forth = await asyncio.open_connection("127.0.0.1", self._upstream)
+                back, forth = await asyncio.open_connection("127.0.0.1", self.upstream)
                 self._writers.add(forth)
                 ends.append(forth)
                 pipes = [asyncio.create_task(self._pipe(*pair)) for pair in ((reader, forth), (back, writer))]

@@ -8,6 +8,7 @@ from gateway.config.fields import Count, ModelName, Part
 
 Period = Literal["minute", "hour", "day", "month"]
 Scope = Literal["key", "user", "project", "organisation", "model"]
+OnStoreError = Literal["local", "open", "closed"]
 AMOUNTS = ("requests", "tokens", "dollars", "concurrent", "video_seconds", "video_jobs")
 WHILE_RUNNING = ("concurrent", "video_jobs")
 
@@ -58,6 +59,11 @@ class Limit(Quota):
         default=None,
         description="For dollars: hard reserves the most a request can cost, soft what 95 of 100 like it stay "
         "below. Default: hard.",
+    )
+    on_store_error: OnStoreError | None = Field(
+        default=None,
+        description="While Redis is away: count in this process (local), let through (open) or refuse (closed); of "
+        "a request's limits the strictest decides. Default: closed for hard dollars, else that of defaults.",
     )
 
     @model_validator(mode="after")

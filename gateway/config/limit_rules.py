@@ -47,7 +47,13 @@ def _rule(limit: Quota) -> LimitRule:
         scope=limit.scope,
         models=None if limit.models is None else frozenset(limit.models),
         soft=limit.budget == "soft",
+        on_store_error=limit.on_store_error or _usual(limit),
     )
+
+
+def _usual(limit: Limit) -> str:
+    """How a limit that does not say so goes on without the store: money that is promised is counted or not spent."""
+    return "closed" if limit.dollars is not None and limit.budget != "soft" else ""
 
 
 def _counts(rule: LimitRule) -> tuple[object, ...]:

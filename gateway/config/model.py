@@ -24,7 +24,7 @@ from gateway.config.fields import (
     VideoLength,
 )
 from gateway.config.key_model import Key
-from gateway.config.limit_model import Limits, Quota
+from gateway.config.limit_model import Limits, OnStoreError, Quota
 from gateway.config.moderation import Moderation
 
 Kind = Literal["chat", "embedding", "video"]
@@ -309,9 +309,10 @@ class Defaults(Part):
         description="Output tokens reserved for a request that names no cap, the target's max_output at most; "
         "a key with a hard dollar limit gets it as its cap.",
     )
-    on_store_error: Literal["local", "open", "closed"] = Field(
+    on_store_error: OnStoreError = Field(
         default="local",
-        description="Limits while Redis is away: count in this process, let everything through, or refuse.",
+        description="Limits that do not say it themselves while Redis is away: count in this process, let everything "
+        "through, or refuse.",
     )
     on_unknown_price: Literal["refuse", "allow"] = Field(
         default="refuse",

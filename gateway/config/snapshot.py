@@ -197,6 +197,7 @@ class LimitRule(Struct, frozen=True, kw_only=True):
     hour, day or month, and empty for what is counted while it runs. `scope` says who shares the counter: key,
     user, project, organisation, or model (each model of a key by itself, of which `models` may leave some out).
     A `soft` budget reserves what a request will probably cost, any other the most it can cost.
+    `on_store_error` is local, open or closed, and empty for what the defaults say.
     """
 
     dimension: str
@@ -205,6 +206,7 @@ class LimitRule(Struct, frozen=True, kw_only=True):
     scope: str = "key"
     models: frozenset[str] | None = None
     soft: bool = False
+    on_store_error: str = ""
 
 
 class Hook(Struct, frozen=True, kw_only=True):

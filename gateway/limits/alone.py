@@ -13,10 +13,14 @@ RETRY_SECONDS = 1.0
 """When a client should ask again if only the return of Redis can help it."""
 
 _REMEMBERED_MOST = 10_000
+_STRICTEST_FIRST = ("closed", "local", "open")
 
 
 class Alone:
-    """Counts in `limiter`, a share of 1/`replicas` of each limit. `mode` says local, open or closed.
+    """Counts in `limiter`, a share of 1/`replicas` of each limit.
+
+    `mode` says local, open or closed for the limits that do not say it themselves; of those of one request the
+    strictest decides.
 
     `local` begins with this process's share of what Redis last said was used; budgets are seeded from the
     ledger, likewise by share, so they are as safe as the shares are right. `open` admits everything.
@@ -44,7 +48,9 @@ class Alone:
 
     async def acquire(self, lease: str, dimensions: Sequence[Dimension]) -> Verdict:
         """Decide by the mode. Raises Unavailable if it is `closed`."""
-        mode = self.mode()
+        usual = self.mode()
+        modes = {dimension.on_store_error or usual for dimension in dimensions}
+        mode = min(modes, key=_STRICTEST_FIRST.index)
         if mode == "open":
             return Verdict(allowed=True, backend="open")
         if mode == "closed":

@@ -56,8 +56,9 @@ _pack = msgspec.msgpack.Encoder().encode
 class RedisLimiter:
     """Implements `rules.Limiter` on one Redis or Redis Cluster, for as many processes as like.
 
-    `on_error` is asked in each outage: local, open or closed. `replicas` is the number of processes that
-    share each limit without Redis. `server_clock`, in milliseconds, stands in for the server's own in tests.
+    `on_error` is asked in each outage: local, open or closed for limits that do not say so themselves.
+    `replicas` is the number of processes that share each limit without Redis. `server_clock`, in milliseconds,
+    stands in for the server's own in tests.
     """
 
     def __init__(
@@ -247,7 +248,8 @@ class RedisLimiter:
         self._failures += 1
         if self._failures == FAILURES:
             _log.error(
-                "Redis at %s failed %d times in a row (%s): requests go on without it, mode %s",
+                "Redis at %s failed %d times in a row (%s): requests go on without it, mode %s unless a limit says "
+                "otherwise",
                 self._redis.address,
                 FAILURES,
                 error,

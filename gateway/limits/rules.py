@@ -46,6 +46,7 @@ class Dimension(Struct, frozen=True, kw_only=True):
     who shares the counter. `since` is when a budget's period began, in Unix seconds: what the ledger is summed
     from to seed it. `per` is the word the window was written with, empty for `concurrent`, whose cost is one.
     A cost of zero is never refused. A `soft` budget holds what the request will probably cost.
+    `on_store_error` is how to go on while the store is away: local, open, closed, or empty for the usual way.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dimension(Struct, frozen=True, kw_only=True):
     since: float = 0.0
     per: str = ""
     soft: bool = False
+    on_store_error: str = ""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

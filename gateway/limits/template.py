@@ -142,6 +142,7 @@ def _dimension(rule: LimitRule, key: str) -> Dimension:
         scope=rule.scope,
         per=rule.per,
         soft=rule.soft,
+        on_store_error=rule.on_store_error,
     )
 
 

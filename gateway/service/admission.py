@@ -6,6 +6,7 @@ Stands between the stories and the limiter: knows callers, costs and the ledger 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -62,6 +63,7 @@ class Admission:
         self._clock = clock
         self._callers: dict[str, _Known] = {}
         self._open: dict[str, Grant] = {}
+        self._reading: dict[tuple[str, float], asyncio.Future[int]] = {}
 
     async def admit(self, caller: Caller, model: str, lease: str, costs: Costs, since: float) -> Grant:
         """Reserve `costs` in every dimension of the caller for this model, or raise the refusal.
@@ -127,12 +129,26 @@ class Admission:
             if verdict.seed is None:
                 return verdict
             budget = grant.dimensions[verdict.seed]
-            spent = await self._spent(budget, whose(grant.caller, grant.model, budget.scope), verdict.before)
+            spent = await self._read(budget, whose(grant.caller, grant.model, budget.scope), verdict.before)
             await self._limiter.seed(budget, spent)
             verdict = await self._limiter.acquire(grant.lease, grant.dimensions)
         raise Unavailable(
             "The budget of this key could not be read; try again.", code="limiter_unavailable", retry_after=1
         )
+
+    async def _read(self, budget: Dimension, columns: Mapping[str, str], before: float) -> int:
+        """What the ledger has, read once for all who wait for the same: when Redis goes away, everybody does."""
+        wanted = budget.key, before
+        if wanted not in self._reading:
+            reading = asyncio.ensure_future(self._spent(budget, columns, before))
+            self._reading[wanted] = reading
+            reading.add_done_callback(partial(self._was_read, wanted))
+        return await asyncio.shield(self._reading[wanted])
+
+    def _was_read(self, wanted: tuple[str, float], reading: asyncio.Future[int]) -> None:
+        del self._reading[wanted]
+        if not reading.cancelled():
+            reading.exception()  # whoever still waits raises it
 
     def _template(self, caller: Caller, model: str) -> Template:
         name = caller.id

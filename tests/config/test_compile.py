@@ -40,7 +40,10 @@ def test_the_shipped_example_compiles_without_any_account() -> None:
     (key,) = snapshot.keys
     assert key.sha256 == hashlib.sha256(b"demo-key").digest()
     assert key.caller.models is None
-    assert LimitRule(dimension="dollars", limit=50 * NANO, per="day") in key.caller.limits
+    assert (
+        LimitRule(dimension="dollars", limit=50 * NANO, per="day", on_store_error="closed")
+        in key.caller.limits
+    )
     assert LimitRule(dimension="video_seconds", limit=600_000, per="day") in key.caller.limits
     assert LimitRule(dimension="concurrent", limit=20) in key.caller.limits
 
@@ -239,12 +242,28 @@ keys:
     assert a.sha256 == b"\xab" * 32
     assert a.caller.limits == (LimitRule(dimension="requests", limit=5, per="minute"),)
     assert b.caller.limits == (
-        LimitRule(dimension="dollars", limit=10_000_000, per="month"),
+        LimitRule(dimension="dollars", limit=10_000_000, per="month", on_store_error="closed"),
         LimitRule(dimension="video_seconds", limit=2500, per="hour"),
     )
     assert b.caller.project == "p"
     assert c.caller.models == {"alpha/x"}
     assert c.caller.limits == ()
+
+
+def test_without_the_store_hard_money_is_not_spent_and_each_limit_may_say_otherwise() -> None:
+    text = """
+keys:
+  - name: a
+    key: env:A
+    limits:
+      - {dollars: 1, per: hour}
+      - {dollars: 1, per: day, budget: hard, on_store_error: local}
+      - {dollars: 1, per: month, budget: soft}
+      - {requests: 5, per: minute}
+      - {requests: 5, per: hour, on_store_error: closed}
+"""
+    (key,) = compiled(text, {"A": "a"}).keys
+    assert [rule.on_store_error for rule in key.caller.limits] == ["closed", "local", "", "", "closed"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,11 @@ MODELS: Mapping[str, Sequence[str]] = {
 """Whom each model's videos are asked of, in that order."""
 _MODEL_OF = {"studio": "testcard", "agency": "plain"}
 _ERROR = re.compile(r"^[ |]*([A-Za-z_][\w.]*(?:Error|Exception|Unavailable|Exit)\b.*)$", re.MULTILINE)
-_PLENTY = [{"video_jobs": 5_000}, {"dollars": 1_000, "per": "day"}, {"video_seconds": 100_000, "per": "day"}]
+_PLENTY = [
+    {"video_jobs": 5_000},
+    {"dollars": 1_000, "per": "day", "on_store_error": "local"},
+    {"video_seconds": 100_000, "per": "day"},
+]
 _SKIP: LiteralString = "update {} set leased_until = due_at + 3 where leased_until > due_at + 3"
 
 

@@ -69,7 +69,11 @@ async def test_whatever_fails_every_request_ends_and_the_books_are_right(
     dice = random.Random(20)
     clocks = {"headers": "300ms", "first_token": "300ms", "silence": "300ms", "total": "2s"}
     plenty = {
-        "limits": [{"requests": 100_000, "per": "minute"}, {"concurrent": 1000}, {"dollars": 5, "per": "day"}]
+        "limits": [
+            {"requests": 100_000, "per": "minute"},
+            {"concurrent": 1000},
+            {"dollars": 5, "per": "day", "on_store_error": "local"},
+        ]
     }
     async with TcpProxy(redis_server.port) as redis, TcpProxy(postgres_server.port) as postgres:
         database = postgres_server.create_database().replace(

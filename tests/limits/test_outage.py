@@ -34,6 +34,35 @@ async def test_closed_says_503_and_when_to_come_back(redis_server: RedisServer) 
     )
 
 
+@pytest.mark.parametrize(
+    ("usual", "named", "decides"),
+    [
+        ("open", ["closed"], "closed"),
+        ("closed", ["open"], "open"),
+        ("closed", ["open", "local"], "local"),
+        ("local", ["open", ""], "local"),
+        ("open", ["local", "closed", ""], "closed"),
+    ],
+)
+async def test_the_strictest_of_a_requests_limits_decides(
+    redis_server: RedisServer,  # noqa: F811
+    usual: str,
+    named: list[str],
+    decides: str,
+) -> None:
+    asked = [structs.replace(window(fresh(), 2), on_store_error=mode) for mode in named]
+    async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), usual) as asker:
+        await proxy.set("refuse")
+        verdicts = [await ask(asker, asked) for _ in range(5)]
+        told = [verdict and (verdict.backend, verdict.allowed) for verdict in verdicts]
+    expected = {
+        "closed": [None] * 5,
+        "local": [("local", True)] * 2 + [("local", False)] * 3,
+        "open": [("open", True)] * 5,
+    }
+    assert told == expected[decides]
+
+
 async def test_a_restarted_redis_counts_on_where_it_was() -> None:
     asked = [window(fresh(), 10)]
     with running(RedisServer) as server:

@@ -88,6 +88,15 @@ def test_a_soft_budget_holds_what_is_probable_a_hard_one_the_most() -> None:
     assert [(d.per, d.cost) for d in made if d.name == "dollars"] == [("month", 7), ("day", 3)]
 
 
+def test_what_a_limit_says_of_a_store_that_is_away_goes_with_it() -> None:
+    said = {"requests": "open", "dollars": "closed", "tokens": ""}
+    rules = [
+        LimitRule(dimension=name, limit=NANO, per="day", on_store_error=mode) for name, mode in said.items()
+    ]
+    made = Template(caller("k", *rules), "fast").dimensions(EVERYTHING, NOW)
+    assert {dimension.name: dimension.on_store_error for dimension in made} == said
+
+
 def test_a_budget_is_read_from_the_charges_of_those_who_share_it() -> None:
     who = caller("k", user="ann", project="p")
     assert {scope: whose(who, "fast", scope) for scope in SCOPES} == {

@@ -8,10 +8,11 @@ import pytest
 
 from gateway.clock import SYSTEM
 from gateway.config.snapshot import Caller, LimitRule
+from gateway.errors import Unavailable
 from gateway.limits.memory import MemoryLimiter
-from gateway.limits.rules import Limiter
+from gateway.limits.rules import Dimension, Limiter
 from gateway.limits.template import Costs
-from gateway.service.admission import Admission, JobAdmission
+from gateway.service.admission import Admission, Grant, JobAdmission
 from tests.limits.asked import fresh, limiter
 from tests.servers import RedisServer, redis_server  # noqa: F401
 
@@ -41,6 +42,47 @@ async def counted_in(where: str, server: RedisServer) -> AsyncIterator[Limiter]:
 
 async def _nothing_spent(_budget: object, _whose: object, _before: float) -> int:
     return 300
+
+
+async def test_the_ledger_is_read_once_for_all_who_need_the_same_budget():
+    reads, goes_on = [], asyncio.Event()
+
+    async def spent(budget: Dimension, _whose: object, _before: float) -> int:
+        reads.append(budget.per)
+        await goes_on.wait()
+        return 300
+
+    rules = [LimitRule(dimension="dollars", limit=8_000, per=per) for per in ("day", "month")]
+    admission = Admission(MemoryLimiter(), spent, SYSTEM)
+    caller = Caller(id=fresh("key"), name="k", limits=rules)
+    impatient, *patient = (
+        asyncio.create_task(admission.admit(caller, "m", fresh("lease"), NEEDED, SYSTEM.monotonic()))
+        for _ in range(12)
+    )
+    while not reads:
+        await asyncio.sleep(0)
+    impatient.cancel()
+    goes_on.set()
+    ended = await asyncio.gather(*patient, return_exceptions=True)
+    assert reads == ["day", "month"]
+    assert sum(isinstance(one, Grant) for one in ended) == 11, "8,000 less 300, in pieces of 700"
+
+
+async def test_a_ledger_that_cannot_be_read_is_asked_again_by_the_next():
+    told: list[Exception | int] = [Unavailable("The ledger is away."), 300]
+
+    async def spent(_budget: object, _whose: object, _before: float) -> int:
+        match told.pop(0):
+            case int(nano_dollars):
+                return nano_dollars
+            case error:
+                raise error
+
+    admission = Admission(MemoryLimiter(), spent, SYSTEM)
+    caller = Caller(id=fresh("key"), name="k", limits=RULES)
+    with pytest.raises(Unavailable):
+        await admission.admit(caller, "m", fresh("lease"), NEEDED, SYSTEM.monotonic())
+    assert (await admission.admit(caller, "m", fresh("lease"), NEEDED, SYSTEM.monotonic())).verdict.allowed
 
 
 @pytest.mark.parametrize("where", ["process", "redis"])
