@@ -13,7 +13,6 @@ from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.edge import MAX_JSON_BODY
 from gateway.api.hints import REGION, SESSION, TAGS, hints_in, placed
 from gateway.clock import Clock
-from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import InvalidRequest
 from gateway.service import explain, video_request
@@ -34,9 +33,9 @@ _values = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Explaining(Struct, frozen=True, kw_only=True):
-    """What an explanation is made from."""
+    """What an explanation is made from. `snapshot` gives the current configuration with what the workers told."""
 
-    live: Live
+    snapshot: Callable[[], Snapshot]
     board: Board
     admission: Admission
     clock: Clock
@@ -56,7 +55,7 @@ def routes(parts: Explaining, caller_of: Callable[[AnyRequest], Caller]) -> Sequ
         headers = dict(request.scope["headers"])
         wish = read(await request.body(), headers, int(parts.clock.now()))
         call: Call = request.scope["fairlead_call"]  # type: ignore[typeddict-item]  # set by api/observe.py
-        told = explained(parts.live.current, caller, wish, parts.board, call.request_id)
+        told = explained(parts.snapshot(), caller, wish, parts.board, call.request_id)
         return explain.body(
             told, await parts.admission.headroom(caller, told.model, call.request_id, told.costs)
         )
