@@ -19,6 +19,7 @@ from gateway.service import explain, video_request
 from gateway.service.admission import Admission
 from gateway.service.board import Board
 from gateway.service.explain import Explanation
+from gateway.service.field_values import json_fields
 from gateway.service.weighing import weigh
 from gateway.service.wish import Wish
 from gateway.telemetry.record import Call
@@ -29,7 +30,6 @@ _OLDER = frozenset(("duration", "resolution", "style_preset", "camera_movement",
 """Fields that only the older form of a video request has."""
 
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_values = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Explaining(Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ def read(body: bytes, headers: Mapping[bytes, bytes], created: int) -> Wish | vi
         fields = {}
     if "messages" not in fields and "input" not in fields and "prompt" in fields:
         surface = video_request.GENERATIONS if fields.keys() & _OLDER else video_request.VIDEOS
-        return placed(video_request.read(surface, _values(body)), headers)
+        return placed(video_request.read(surface, json_fields(body)), headers)
     if "messages" not in fields and "input" not in fields:
         raise InvalidRequest(
             "The body must be that of a chat, embeddings or video request: JSON with `model`, and `messages`, "
