@@ -116,7 +116,7 @@ def worker(context: typer.Context) -> None:
 
 @cli.command()
 def runner(config: Config = None) -> None:
-    """Move video jobs on without serving anybody, beside gateways with the same database and Redis."""
+    """Move videos and batches on without serving anybody, beside gateways with the same database and Redis."""
     from gateway.commands.runner import run  # noqa: PLC0415
 
     run(config)

@@ -242,7 +242,9 @@ class Gateway:
         return admin.Watched(live=self.live, board=self._board, ring=self._ring, admission=self._admission)
 
     def _explaining(self) -> explain.Explaining:
-        return explain.Explaining(live=self.live, board=self._board, admission=self._admission, clock=SYSTEM)
+        return explain.Explaining(
+            snapshot=self._fleet.snapshot, board=self._board, admission=self._admission, clock=SYSTEM
+        )
 
     def _caller(self, request: Request[Any, Any, Any]) -> Caller:
         caller = authenticate(self._ring, dict(request.scope["headers"]))
@@ -286,6 +288,8 @@ class Gateway:
         if runs_jobs:
             beside.append(asyncio.create_task(self._runner.run(), name="run video jobs"))
             beside.append(asyncio.create_task(self._batch_runner.run(), name="run batches"))
+        else:
+            beside.append(asyncio.create_task(self._fleet.keep(), name="look at workers"))
         writing = asyncio.create_task(self._books.keep(), name="write the ledger")
         try:
             yield

@@ -8,7 +8,7 @@ from msgspec import Struct
 from providers.auth import bearer
 from providers.errors import ErrorKind, ProviderError
 from providers.reading import read_error
-from providers.types import HttpRequest, HttpResponse, Target
+from providers.types import UNREADABLE, HttpRequest, HttpResponse, Target
 
 
 class _Result(Struct):
@@ -42,7 +42,7 @@ def moderation_response(response: HttpResponse) -> tuple[bool, Sequence[str]]:
         raise read_error(response)
     try:
         results = _decode(response.body).results
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ProviderError(ErrorKind.PROTOCOL, "The answer is none of a moderations endpoint.") from error
     if not results:
         raise ProviderError(ErrorKind.PROTOCOL, "The moderations answer holds no result.")

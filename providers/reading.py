@@ -11,7 +11,7 @@ import msgspec
 
 from providers.classify import Facts, kind_of
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpResponse
+from providers.types import UNREADABLE, HttpResponse
 from providers.waits import retry_after
 
 __all__ = ["public_text", "read_error", "retry_after"]
@@ -63,7 +63,7 @@ def _facts(body: bytes) -> Facts:
     """The facts in any of the shapes of CHAT_WIRE 2.9 step 1; a body that is not JSON is its own message."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         text = body[:_LONGEST_MESSAGE].decode(errors="replace").strip()
         return Facts(message="" if text.startswith("<") else text)
     if isinstance(found, list) and found:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from providers.auth import secret_part
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, HttpResponse, Secret, Target, encode
+from providers.types import UNREADABLE, HttpRequest, HttpResponse, Secret, Target, encode
 
 KLING_LIFE = 1800.0
 """Seconds for which Kling's older API takes a token."""
@@ -118,7 +118,7 @@ def granted(target: Target, response: HttpResponse, now: float) -> Token:
         raise _refused(target, f"Google answered with status {response.status}")
     try:
         told = _granted.decode(response.body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         raise _refused(target, "Google's answer holds none") from None
     return Token(secret=Secret(told.access_token), expires_at=now + told.expires_in)
 

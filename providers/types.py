@@ -17,6 +17,9 @@ Json: TypeAlias = Mapping[str, Any]
 Fields: TypeAlias = Mapping[str, Raw]
 """A JSON object of which only the top level was decoded: each value is the JSON text as it was written."""
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON from a stranger may raise: it is none, its texts are none, or it is nested too deeply."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 

@@ -13,13 +13,13 @@ from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.edge import MAX_JSON_BODY
 from gateway.api.hints import REGION, SESSION, TAGS, hints_in, placed
 from gateway.clock import Clock
-from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import InvalidRequest
 from gateway.service import explain, video_request
 from gateway.service.admission import Admission
 from gateway.service.board import Board
 from gateway.service.explain import Explanation
+from gateway.service.field_values import json_fields
 from gateway.service.weighing import weigh
 from gateway.service.wish import Wish
 from gateway.telemetry.record import Call
@@ -30,13 +30,12 @@ _OLDER = frozenset(("duration", "resolution", "style_preset", "camera_movement",
 """Fields that only the older form of a video request has."""
 
 _fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_values = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Explaining(Struct, frozen=True, kw_only=True):
-    """What an explanation is made from."""
+    """What an explanation is made from. `snapshot` gives the current configuration with what the workers told."""
 
-    live: Live
+    snapshot: Callable[[], Snapshot]
     board: Board
     admission: Admission
     clock: Clock
@@ -56,7 +55,7 @@ def routes(parts: Explaining, caller_of: Callable[[AnyRequest], Caller]) -> Sequ
         headers = dict(request.scope["headers"])
         wish = read(await request.body(), headers, int(parts.clock.now()))
         call: Call = request.scope["fairlead_call"]  # type: ignore[typeddict-item]  # set by api/observe.py
-        told = explained(parts.live.current, caller, wish, parts.board, call.request_id)
+        told = explained(parts.snapshot(), caller, wish, parts.board, call.request_id)
         return explain.body(
             told, await parts.admission.headroom(caller, told.model, call.request_id, told.costs)
         )
@@ -72,7 +71,7 @@ def read(body: bytes, headers: Mapping[bytes, bytes], created: int) -> Wish | vi
         fields = {}
     if "messages" not in fields and "input" not in fields and "prompt" in fields:
         surface = video_request.GENERATIONS if fields.keys() & _OLDER else video_request.VIDEOS
-        return placed(video_request.read(surface, _values(body)), headers)
+        return placed(video_request.read(surface, json_fields(body)), headers)
     if "messages" not in fields and "input" not in fields:
         raise InvalidRequest(
             "The body must be that of a chat, embeddings or video request: JSON with `model`, and `messages`, "

@@ -11,16 +11,15 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 from litestar import Request
 from msgspec.structs import replace
 
 from gateway.api import uploads
 from gateway.api.uploads import PICTURE, Room
 from gateway.errors import InvalidRequest
+from gateway.service.field_values import json_fields
 
 MAX_DEPTH = 4
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @asynccontextmanager
@@ -39,20 +38,12 @@ async def fields_of(
     elif kind == "application/x-www-form-urlencoded":
         yield _fields(_pairs(await uploads.whole(request, plain)))
     elif kind in ("application/json", ""):
-        yield _json(await uploads.whole(request, plain))
+        yield json_fields(await uploads.whole(request, plain))
     else:
         raise InvalidRequest(
             f"The content type {kind[:80]!r} is not supported; send multipart/form-data or application/json.",
             code="unsupported_content_type",
         )
-
-
-def _json(body: bytes) -> Mapping[str, object]:
-    try:
-        return _decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        message = "The JSON body is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequest(f"The body is not a JSON object: {message}.", code="invalid_json") from error
 
 
 def _pairs(body: bytes) -> Iterable[tuple[str, str]]:

@@ -22,6 +22,8 @@ from gateway.service.video_inputs import MAX_CLIP, MAX_PICTURE, Upload
 from providers.mp4 import clip, reader
 
 MAX_PARTS = 1000
+MAX_FILES = 20
+"""Files of one form: each may hold a megabyte of memory and a file descriptor, and no call takes as many."""
 REST = 1024 * 1024
 """Bytes of a request beside the files that it brings."""
 _CHUNK = 256 * 1024
@@ -109,6 +111,8 @@ async def _parse(coming: AsyncIterator[bytes], boundary: str, room: Room, found:
                 if isinstance(event, MultipartSegment):
                     limit = room.file if event.name == room.field else PICTURE.file
                     found.append(_Part(event.name, event.filename, limit))
+                    if sum(part.is_file for part in found) > MAX_FILES:
+                        raise TooLarge(f"The form has more than {MAX_FILES} files.")
                 elif event:
                     text += 0 if found[-1].is_file else len(event)
                     if text > _MAX_TEXT:

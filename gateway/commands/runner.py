@@ -1,4 +1,4 @@
-"""`fairlead runner`: moves video jobs on without serving anybody, beside gateways that share database and Redis."""
+"""`fairlead runner`: moves videos and batches on without serving anybody, beside gateways on the same stores."""
 
 import asyncio
 import logging

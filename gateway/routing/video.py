@@ -207,7 +207,7 @@ def _fits_operation(limits: VideoLimits, wanted: Wanted) -> bool:
 
 
 def _fits_seconds(limits: VideoLimits, wanted: Wanted) -> bool:
-    if wanted.operation == "edit":
+    if wanted.operation in ("edit", "remix"):  # as long as what they begin with
         return True
     if limits.seconds is not None and wanted.seconds not in limits.seconds:
         return False

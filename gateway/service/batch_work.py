@@ -26,6 +26,7 @@ from gateway.errors import (
 )
 from gateway.service.batch_input import Request, read_line
 from gateway.service.batch_ports import BatchParts
+from gateway.service.field_values import json_fields
 from gateway.service.job_states import TERMINAL
 from gateway.service.video_repeats import Origin
 from gateway.service.video_request import VIDEOS, read
@@ -46,7 +47,6 @@ FIRST_PAUSE = 1.0
 """Seconds before a row that was not answered is made again; each further time twice as long."""
 _SHORTEST, _LONGEST = 0.25, 10.0
 _encode = msgspec.json.Encoder().encode
-_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -126,7 +126,7 @@ class Work:
     async def _ordered(self, turn: Turn) -> BatchRow:
         """A video: accepted once, however often this is repeated, and over when it is made."""
         row = turn.row
-        wish = read(VIDEOS, _fields(turn.request.body))
+        wish = read(VIDEOS, json_fields(bytes(turn.request.body)))
         name = hashlib.sha256(row.custom_id.encode()).hexdigest()
         origin = Origin(route=ROUTE, base_url=turn.batch.base_url, key=f"{row.batch} {name}")
         job = await self._parts.videos.create(turn.caller, wish, origin)
@@ -175,4 +175,5 @@ def undone(row: BatchRow, ending: str) -> BatchRow:
 def _ended(row: BatchRow, state: str, response: Any, error: Any) -> BatchRow:
     identity = f"batch_req_{row.batch.removeprefix('batch_')}_{row.number}"
     line = {"id": identity, "custom_id": row.custom_id, "response": response, "error": error}
-    return replace(row, state=state, result=_encode(line).decode(), due_at=None)
+    told = _encode(line).decode(errors="replace")  # a provider's answer need not be text throughout
+    return replace(row, state=state, result=told, due_at=None)

@@ -7,14 +7,27 @@ InvalidRequest that names the field, the value and what would be right.
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from gateway.errors import InvalidRequest
+from providers.types import UNREADABLE
 
 MAX_SECONDS = 3_600.0
 _TIERS: Mapping[str, str] = {"480p": "854x480", "720p": "1280x720", "1080p": "1920x1080"}
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def json_fields(body: bytes) -> Mapping[str, object]:
+    """The fields of a request that is written as JSON."""
+    try:
+        return _decode(body)
+    except UNREADABLE as error:
+        message = "The JSON body is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequest(f"The body is not a JSON object: {message}.", code="invalid_json") from error
 
 
 def text(left: dict[str, object], name: str, longest: int) -> str | None:

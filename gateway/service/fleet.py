@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.config.snapshot import ProviderRow, Snapshot, Timeouts
 from gateway.routing.slots import Berth
 from gateway.routing.workers import discover, workers
+from gateway.service.rounds import went_well
 from gateway.service.video_calls import ask
 from gateway.transport.client import Upstream
 from providers.adapter import VideoWorker
@@ -125,6 +126,15 @@ class Fleet:
             return
         sight.handing -= 1
         sight.status = replace(sight.status, free_slots=sight.status.free_slots - 1, free_in=seconds)
+
+    async def keep(self) -> None:
+        """Look until cancelled, for a process that gives nobody a job but says what can be made."""
+        try:
+            while True:
+                await went_well(self.look)
+                await asyncio.sleep(EVERY)
+        finally:
+            await self.stop()
 
     async def look(self) -> None:
         """Ask every worker once, and forget those that are not configured any more.

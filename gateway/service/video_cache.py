@@ -1,7 +1,7 @@
 """Answers a request that allows it with a video that the same request made before, as a job of its own.
 
 The new job's files are further names of the same bytes, so what becomes of the first job is of no concern to it.
-Where the bytes are gone, or cannot be named twice, there is no hit and the video is made.
+Where the bytes are gone, cannot be reached, or cannot be named twice, there is no hit and the video is made.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Caller
+from gateway.errors import Unavailable
 from gateway.service import job_states
 from gateway.service.video_ports import VideoParts
 from gateway.store import jobs
@@ -29,7 +30,7 @@ async def find(parts: VideoParts, caller: Caller, key: bytes) -> Job | None:
     try:
         for row in found.media:
             names[row.name] = await parts.media.again(row.name)
-    except OSError:
+    except (OSError, Unavailable):
         await parts.media.remove(names.values())
         return None
     return replace(found, media=[replace(row, name=names[row.name], created_at=now) for row in found.media])

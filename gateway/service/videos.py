@@ -29,6 +29,7 @@ from gateway.service.video_request import (
     Wish,
     ask_of,
     field_name,
+    seconds_shown,
     stored_roles,
     wanted,
     with_characters,
@@ -117,9 +118,11 @@ class Videos:
         if not self._remixes(source.model, made.target):
             message = f"`{made.provider}` made the video `{job}` and cannot remix; create a new one instead."
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
+        ask = ask_of(source)
         ask = replace(
-            ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="", trace="",
+            ask, prompt=prompt, operation="remix", remixed_from=job, home=made.target,
+            seconds=seconds_shown(ask), source_seconds=0.0, source=made.operation, link=None, links=(), inputs=(),
+            callback_url=callback_url, base_url="", trace="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 

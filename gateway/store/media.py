@@ -13,12 +13,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
 from gateway.clock import SYSTEM, Clock, ulid
 
+T = TypeVar("T")
 NAME = re.compile(r"[0-9a-z]{26}")
 PIECE = 256 * 1024
 """Bytes that are read at a time."""
@@ -86,6 +87,7 @@ class Draft:
         self._buffer = bytearray()
         self._hash = hashlib.sha256()
         self._descriptor = -1
+        self._busy: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         self._descriptor = await asyncio.to_thread(os.open, self._path, _FLAGS, 0o600)
@@ -93,8 +95,12 @@ class Draft:
 
     async def __aexit__(self, _type: type[BaseException] | None, _error: BaseException | None,
                         _trace: TracebackType | None) -> None:  # fmt: skip
-        os.close(self._descriptor)
-        self._path.unlink(missing_ok=True)
+        try:
+            if self._busy is not None:
+                await asyncio.wait([self._busy])
+        finally:
+            os.close(self._descriptor)
+            self._path.unlink(missing_ok=True)
 
     async def add(self, chunk: bytes) -> None:
         """Append bytes. Raises OverLimitError beyond the limit."""
@@ -110,7 +116,7 @@ class Draft:
     async def read(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes of what is there so far, from `offset`."""
         await self._flush()
-        return await asyncio.to_thread(os.pread, self._descriptor, count, offset)
+        return await self._in_thread(os.pread, self._descriptor, count, offset)
 
     async def sha256(self) -> str:
         """The hash, in hexadecimal, of what is there so far."""
@@ -127,7 +133,7 @@ class Draft:
         other = self._path.with_suffix(".new.part")
         try:
             await change(await self.on_disk(), other)
-            await asyncio.to_thread(self._take, other)
+            await self._in_thread(self._take, other)
         finally:
             other.unlink(missing_ok=True)
 
@@ -140,7 +146,12 @@ class Draft:
     async def _flush(self) -> None:
         if self._buffer:
             pending, self._buffer = self._buffer, bytearray()
-            await asyncio.to_thread(self._write, pending)
+            await self._in_thread(self._write, pending)
+
+    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
+        """Have a thread do it. Whoever is cancelled meanwhile cannot stop it: the file stays open until it is done."""
+        task = self._busy = asyncio.create_task(asyncio.to_thread(work, *given))
+        return await asyncio.shield(task)
 
     def _write(self, pending: bytearray) -> None:
         self._hash.update(pending)

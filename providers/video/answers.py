@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from providers.errors import ErrorKind, ProviderError
-from providers.types import HttpRequest, HttpResponse, Media, Target, VideoUpdate
+from providers.types import UNREADABLE, HttpRequest, HttpResponse, Media, Target, VideoUpdate
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ def read(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T:
     """The answer's body as what `decoder` makes of it. Raises PROTOCOL when it is something else."""
     try:
         return decoder.decode(response.body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ProviderError(
             ErrorKind.PROTOCOL, "The provider's answer cannot be read.", status=response.status
         ) from error

@@ -15,6 +15,7 @@ from providers.auth import secret_part
 from providers.errors import ErrorKind, ProviderError
 from providers.reading import public_text, read_error
 from providers.types import (
+    UNREADABLE,
     HttpRequest,
     HttpResponse,
     Json,
@@ -146,7 +147,7 @@ def _refused(response: HttpResponse, kind: str) -> VideoUpdate:
     """A result that is an error: final, whatever the status."""
     try:
         details = _failure.decode(response.body).detail
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         details = []
     first = details[0] if details else _Detail()
     return _failed(kind or first.type, first.msg)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from providers.reading import public_text, retry_after
-from providers.types import HttpResponse, VideoOutput, VideoUpdate
+from providers.types import UNREADABLE, HttpResponse, VideoOutput, VideoUpdate
 from providers.video.tasks import number, whole
 
 _STATES: Mapping[str, str] = {
@@ -78,7 +78,7 @@ def read_video(response: HttpResponse) -> Video | None:
     """The Video object of an answer of any status: a failed job may come with a status of its own."""
     try:
         return _video.decode(response.body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

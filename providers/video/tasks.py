@@ -11,7 +11,7 @@ import msgspec
 
 from providers.errors import ErrorKind, ProviderError
 from providers.reading import retry_after
-from providers.types import HttpResponse, VideoOutput, VideoUpdate, encode
+from providers.types import UNREADABLE, HttpResponse, VideoOutput, VideoUpdate, encode
 from providers.video.answers import no_file
 
 _BLAMED: Mapping[ErrorKind, str] = {
@@ -35,7 +35,7 @@ def body_of(response: HttpResponse) -> dict[str, Any]:
     """The JSON object of an answer; empty when it is anything else."""
     try:
         return object_of(msgspec.json.decode(response.body))
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return {}
 
 

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from providers.auth import bearer
-from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, HttpResponse, Target, VideoLimits, WorkerModel, WorkerStatus
+from providers.video.answers import read
 from providers.video.openai import (
     error,
     video_cancel,
@@ -56,7 +56,7 @@ class _Status(Struct):
     eta_s: float | None = None
 
 
-_decode = msgspec.json.Decoder(_Status).decode
+_status = msgspec.json.Decoder(_Status)
 
 
 def worker_look(target: Target) -> HttpRequest:
@@ -70,12 +70,7 @@ def worker_status(response: HttpResponse) -> WorkerStatus:
     """What the worker says. Raises ProviderError for errors and for answers that are no worker's."""
     if response.status >= 300:
         raise error(response)
-    try:
-        told = _decode(response.body)
-    except msgspec.MsgspecError as broken:
-        raise ProviderError(
-            ErrorKind.PROTOCOL, "What answers there is no worker.", status=response.status
-        ) from broken
+    told = read(_status, response)
     return WorkerStatus(
         models={model.id: WorkerModel(limits=_limits(model), rate=model.rate) for model in told.models},
         free_slots=told.free_slots if told.ready else 0,

@@ -7,7 +7,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.api.batch_stage import row, staged, text
+from tests.api.batch_stage import jsonl, row, staged, text
+from tests.running import routing
 
 
 async def test_embeddings_go_through_the_same_door(tmp_path: Path):
@@ -116,6 +117,26 @@ async def test_what_no_provider_answers_is_asked_again_before_it_is_given_up(
             if route in one and one.startswith("http_server_request_duration_seconds_count")
         )
         assert float(count.split()[-1]) == 6
+
+
+async def test_a_row_whose_text_is_none_is_told_and_not_made_again(tmp_path: Path):
+    clip = {"kind": "video", "targets": [{"provider": "a", "model": "m", "price": {"per_second": 0.1}}]}
+    places = {"a": {"dialect": "openai", "kind": "video", "base_url": "http://127.0.0.1:9/v1"}}
+    asked = {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/videos",
+        "body": {"model": "clip", "prompt": "?"},
+    }
+    async with staged(tmp_path, routing({"clip": clip}, places)) as stage:
+        latin = jsonl([asked]).replace(b"?", b"\xfc")
+        file = await stage.ann.openai.files.create(file=("rows.jsonl", latin), purpose="batch")
+        batch = await stage.ann.openai.batches.create(
+            input_file_id=file.id, endpoint="/v1/videos", completion_window="24h"
+        )
+        [told] = (await stage.ann.lines((await stage.ann.over(batch)).error_file_id)).values()
+        assert told["response"]["status_code"] == 400
+        assert told["response"]["body"]["error"]["code"] == "invalid_json"
 
 
 async def test_rows_without_a_key_any_more_are_refused(tmp_path: Path):

@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.api.explain import read
+from gateway.errors import InvalidRequest
 from tests.answers import completion
 from tests.api.test_chat import ASK
 from tests.api.test_routing import PICTURE, TOOLS, asked, model
@@ -163,6 +165,11 @@ async def test_embeddings_and_videos_are_explained_too(tmp_path: Path):
         assert (nowhere.status_code, nowhere.json()["error"]["code"]) == (400, "no_target")
         refused = await explained(gateway, model="clip", prompt="a cat", seconds="6")
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "seconds")
+
+
+def test_a_body_whose_texts_are_none_is_refused():
+    with pytest.raises(InvalidRequest, match="not a JSON object"):
+        read(b'{"model": "clip", "prompt": "\xfc"}', {}, 0)
 
 
 async def test_what_the_call_would_be_refused_with_is_the_answer(tmp_path: Path):

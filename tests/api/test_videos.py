@@ -227,6 +227,9 @@ async def test_broken_bodies_are_the_clients_fault(tmp_path: Path) -> None:
         large = {"prompt": (None, "A kite"), "input_reference": ("a.png", PNG + bytes(25 << 20), "image/png")}
         answer = await http.post("/v1/videos", files=large, headers=headers)
         assert (answer.status_code, answer.json()["error"]["param"]) == (413, "input_reference")
+        many = [(f"f{at}", (f"{at}", b"x")) for at in range(21)]
+        answer = await http.post("/v1/videos", files=many, headers=headers)
+        assert (answer.status_code, "more than 20 files" in answer.text) == (413, True)
         answer = await http.post("/v1/videos", files={"a": ("a", bytes(27 << 20))}, headers=headers)
         assert answer.status_code == 413
         assert list((tmp_path / "media").iterdir()) == []

@@ -61,7 +61,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, 
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, studios: tuple[Studio, Studio]) -> AsyncIterator[Fleet]:
+async def serving(folder: Path, studios: tuple[Studio, Studio], **environment: str) -> AsyncIterator[Fleet]:
     quick, slow = studios
     rows = {
         name: {"dialect": "worker", "kind": "video", "base_url": studio.base_url}
@@ -71,10 +71,21 @@ async def serving(folder: Path, studios: tuple[Studio, Studio]) -> AsyncIterator
         {"provider": name, "model": "testcard", "price": {"per_gpu_hour": 3600}} for name in ("slow", "quick")
     ]
     text = routing({"film": {"kind": "video", "targets": targets}}, rows)
-    async with running(text, folder) as gateway:
+    async with running(text, folder, environment) as gateway:
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, verify=False) as http:
             yield Fleet(http, quick, slow, folder)
+
+
+async def models(fleet: Fleet) -> dict[str, Any]:
+    """The video models that are listed, once a worker has told of its own."""
+    async with asyncio.timeout(15):
+        while True:
+            rows = (await fleet.http.get("/v1/videos/models")).json()["data"]
+            found = {row["id"]: row for row in rows}
+            if "quick/testcard" in found:
+                return found
+            await asyncio.sleep(0.02)
 
 
 def makers(bodies: list[dict[str, Any]]) -> list[str]:
@@ -85,15 +96,7 @@ async def test_workers_tell_what_they_can_and_are_paid_by_the_time_they_work(
     tmp_path: Path, studios: tuple[Studio, Studio]
 ) -> None:
     async with serving(tmp_path, studios) as fleet:
-
-        async def models() -> dict[str, Any]:
-            rows = (await fleet.http.get("/v1/videos/models")).json()["data"]
-            return {row["id"]: row for row in rows}
-
-        async with asyncio.timeout(15):
-            while "quick/testcard" not in (found := await models()):
-                await asyncio.sleep(0.02)
-        row = found["quick/testcard"]
+        row = (await models(fleet))["quick/testcard"]
         assert (row["min_seconds"], row["max_seconds"]) == (1, 60)
         assert row["operations"] == ["generate", "remix", "edit", "extend"]
         wrong = await fleet.http.post(
@@ -109,6 +112,19 @@ async def test_workers_tell_what_they_can_and_are_paid_by_the_time_they_work(
         assert paid["output"]["gpu_seconds"] > 0
         assert paid["cost_usd"] == pytest.approx(paid["output"]["gpu_seconds"])
         assert (paid["id"], round(paid["cost_usd"] * 1e9)) in fleet.charged()
+
+
+async def test_a_gateway_that_leaves_videos_to_others_knows_what_workers_can_make(
+    tmp_path: Path, studios: tuple[Studio, Studio]
+) -> None:
+    async with serving(tmp_path, studios, FAIRLEAD_RUNNER="off") as fleet:
+        assert (await models(fleet))["quick/testcard"]["max_seconds"] == 60
+        small = {"model": "quick/testcard", "prompt": "x", "seconds": "1", "size": "32x32"}
+        for path in ("/v1/videos", "/v1/route/explain"):
+            wrong = await fleet.http.post(path, json=small)
+            assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "size")
+        waiting = await fleet.begin("A kite that waits", model="quick/testcard")
+        assert (await fleet.until(waiting, bool))["status"] == "queued"
 
 
 async def test_a_slow_worker_gets_what_the_quick_one_would_finish_later(

@@ -103,7 +103,11 @@ def test_the_field_at_fault_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"null", b"[]", b"{}", b"<html><b>Oops</b></html>", b"\xff\xfe", b"[" * 9999]
+    "body",
+    [
+        *(b"", b"null", b"[]", b"{}", b"<html><b>Oops</b></html>", b"\xff\xfe", b"[" * 9999),
+        '{"error": {"message": "überlastet"}}'.encode("latin-1"),
+    ],
 )
 def test_an_unreadable_body_still_makes_a_sentence(body: bytes) -> None:
     error = read_error(response(body, 502))

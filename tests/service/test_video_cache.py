@@ -7,11 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config.snapshot import Caller
+from gateway.errors import Unavailable
 from gateway.service.video_cache import FOUND
 from gateway.service.video_repeats import Origin
 from gateway.service.video_results import Results
+from gateway.service.videos import Videos
 from gateway.store.jobs import Job
-from gateway.store.media import whole
+from gateway.store.media import MediaStore, whole
+from gateway.store.media_files import Directory
 from tests.service.video_provider import Provider
 from tests.service.video_rig import ANN, BOB, Hasty, Rig, rig, snapshot, target, wish
 
@@ -88,6 +91,22 @@ async def test_it_is_given_for_as_long_as_the_file_says_and_never_without_its_by
             found = await stories.videos.get(ANN, again.id)
             await stories.parts.media.remove(row.name for row in found.media)
             assert not hit(await ask(stories))
+
+
+class Away(Directory):
+    """A place that cannot be reached when it is to name a file again."""
+
+    async def again(self, name: str, further: str) -> None:
+        raise Unavailable(f"{name} cannot be {further}")
+
+
+async def test_a_store_that_is_away_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    async with Provider() as one, rig(tmp_path, snapshot(target("one", one.url))) as stories:
+        await stories.over(await ask(stories))
+        folder = tmp_path / "media"
+        parts = replace(stories.parts, media=MediaStore(folder, Away(folder)))
+        made = await Videos(parts, stories.runner.wake).create(ANN, wish(), ALLOWED)
+        assert not hit(made)
 
 
 async def test_a_repeated_request_is_one_job_however_it_was_answered(tmp_path: Path) -> None:

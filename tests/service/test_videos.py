@@ -228,6 +228,19 @@ async def test_a_remix_goes_to_the_target_that_made_the_source(tmp_path: Path) -
         assert not two.requests
 
 
+async def test_a_remix_of_an_extended_video_is_reserved_as_long_as_that_is(tmp_path: Path) -> None:
+    async with Provider() as one, rig(tmp_path, snapshot(target("one", one.url, max_seconds=8))) as r:
+        source = await r.over(await r.create(seconds="4"))
+        longer = msgspec.json.encode(
+            {**source.request, "operation": "extend", "source_seconds": 8.0}
+        ).decode()
+        async with r.parts.database.write() as transaction:
+            await transaction.exec_driver_sql("update jobs set request = ? where id = ?", (longer, source.id))
+        remix = await r.videos.remix(ANN, source.id, "Bluer", REMIX)
+        assert (remix.held["video_ms"], remix.held["nano_dollars"]) == (12_000, 1_200_000_000)
+        assert (await r.over(remix)).state == "completed"
+
+
 async def test_only_a_finished_video_can_be_remixed(tmp_path: Path) -> None:
     async with rig(tmp_path, CONFIG, running=False) as r:
         job: Job = await r.create()

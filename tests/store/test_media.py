@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +221,28 @@ async def test_a_bucket_that_is_away_is_no_file_that_is_gone(
 def test_a_url_that_says_too_little_is_refused() -> None:
     with pytest.raises(ValueError, match="Account"):
         Bucket("az://container/prefix")
+
+
+async def test_a_writer_that_is_cancelled_closes_nothing_that_is_still_written_to(tmp_path: Path) -> None:
+    shelf, pool = OnDisk(tmp_path), ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(pool)
+    slow, begun = threading.Event(), asyncio.Event()
+
+    async def write() -> None:
+        async with shelf.store.draft(1 << 22) as draft:
+            pool.submit(slow.wait, 30)  # a disk that takes its time
+            begun.set()
+            await draft.add(bytes(2 << 20))
+
+    writer = asyncio.create_task(write())
+    await begun.wait()
+    for _ in range(3):
+        await asyncio.sleep(0)  # until the write waits for the disk
+    writer.cancel()
+    try:
+        assert not (await asyncio.wait([writer], timeout=0.05))[0]
+    finally:
+        slow.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+    assert shelf.halves() == []

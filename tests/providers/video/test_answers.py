@@ -1,8 +1,13 @@
 """What all dialects of video share."""
 
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 
-from providers.types import Media, Secret, Target
+from providers.errors import ProviderError
+from providers.types import HttpResponse, Media, Secret, Target
+from providers.video import VIDEO
 from providers.video.answers import file_at, link_of
 
 TARGET = Target(
@@ -25,3 +30,16 @@ def test_a_picture_travels_as_its_link_or_as_its_bytes() -> None:
     link = Media(role="first_frame", mime="", url="https://a.example/1.png")
     assert link_of(link) == "https://a.example/1.png"
     assert link_of(Media(role="first_frame", mime="image/png", data=b"abc")) == "data:image/png;base64,YWJj"
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+@pytest.mark.parametrize("dialect", VIDEO.values(), ids=VIDEO)
+def test_text_in_another_encoding_is_a_failure_of_the_providers(dialect: Any, status: int) -> None:
+    latin = '{"id": "1", "error": {"message": "überlastet"}}'.encode("latin-1")
+    answer = HttpResponse(status=status, headers={}, body=latin)
+    assert isinstance(dialect.error(answer), ProviderError)
+    for read in (dialect.video_created, dialect.video_update):
+        try:
+            read(answer)
+        except ProviderError:
+            continue  # anything else would be an internal error of ours

@@ -63,3 +63,10 @@ def test_what_is_no_worker_is_told_from_one(body: Any) -> None:
     with pytest.raises(ProviderError) as refused:
         read(body)
     assert refused.value.kind is ErrorKind.PROTOCOL
+
+
+@pytest.mark.parametrize("body", [b'{"models": [{"id": "\xfc"}]}', b'{"models": [], "x": ' + b"[" * 9999])
+def test_an_answer_that_is_no_text_is_no_workers(body: bytes) -> None:
+    with pytest.raises(ProviderError) as refused:
+        worker.worker_status(HttpResponse(status=200, headers={}, body=body))
+    assert refused.value.kind is ErrorKind.PROTOCOL
