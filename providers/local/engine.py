@@ -5,6 +5,7 @@ engine writes `Report`s to its standard output. There is no message to cancel: t
 and starts another, which works in the middle of any computation.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -99,6 +100,9 @@ class Task(Struct, frozen=True, kw_only=True):
     order: Order
     folder: str
 
+
+CANNOT_LOAD = os.EX_CONFIG
+"""Exit status of an engine that would fail again: it has said why on standard error, and is not started anew."""
 
 IMAGE = "input"
 LAST_FRAME = "last"

@@ -5,7 +5,7 @@ and `feed`, called whenever a job may have become available. While the engine wo
 End of file means that the engine is gone, whatever the reason: the queue decides what becomes of its job,
 and a new engine is started. `abandon` cancels by killing: there is no state in an engine worth a protocol
 that a busy GPU would answer late. An engine that dies before it is ready is started again after a growing
-pause; one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung and killed.
+pause, unless its exit status says that it would die again (`CANNOT_LOAD`); one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung and killed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from providers.local.engine import Done, Failed, Progress, Ready, Report, Task
+from providers.local.engine import CANNOT_LOAD, Done, Failed, Progress, Ready, Report, Task
 from providers.local.estimate import REMEMBERED, Pace, volume
 from providers.local.queue import Job, Queue
 
@@ -63,13 +63,20 @@ class Runner:
         self._engine: Process | None = None
 
     async def run(self) -> None:
-        """Work until cancelled; then the engine is gone and its job waits to be taken again."""
+        """Work until cancelled, or until the engine says that it can never be loaded.
+
+        Then the engine is gone and its job waits to be taken again.
+        """
         pause = 0.0
         self._queue.recover(int(time.time()))
         try:
             while True:
-                if await self._one_life():
+                was_ready, status = await self._one_life()
+                if was_ready:
                     pause = 0.0
+                elif status == CANNOT_LOAD:
+                    log.error("the engine cannot be loaded: it is not tried again, and the jobs are kept")
+                    return
                 else:
                     self.ready = None
                     pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
@@ -134,8 +141,8 @@ class Runner:
         known = [wait for wait in waits if wait is not None]
         return sum(known) if len(known) == len(waits) else None
 
-    async def _one_life(self) -> bool:
-        """Start an engine and listen to it until it is gone; whether it ever was ready."""
+    async def _one_life(self) -> tuple[bool, int]:
+        """Start an engine and listen to it until it is gone; whether it ever was ready, and its exit status."""
         engine = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
         self._engine = engine
         was_ready = False
@@ -143,14 +150,15 @@ class Runner:
             while line := await self._next_line(engine):
                 was_ready = True
                 self._hear(msgspec.json.decode(line, type=Report))
-            log.info("the engine ended with status %s", await engine.wait())
+            status = await engine.wait()
+            log.info("the engine ended with status %s", status)
         finally:
             self._engine, self.idle, self.running = None, False, None
             self._warm.clear()
             if engine.returncode is None:
                 engine.kill()
                 await engine.wait()
-        return was_ready
+        return was_ready, status
 
     async def _next_line(self, engine: Process) -> bytes:
         """One report, empty at the end of the engine; a hung engine is killed here."""

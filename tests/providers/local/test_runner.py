@@ -3,17 +3,18 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from providers.local import runner as runner_module
-from providers.local.engine import Order
+from providers.local.engine import CANNOT_LOAD, Order
 from providers.local.queue import CRASHED, Job, Queue
 from providers.local.runner import Runner
 
+ORDER = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
 READY = (
     'print(\'{"type":"ready","models":[],"versions":{}}\', flush=True); import sys; sys.stdin.readline()\n'
 )
@@ -29,8 +30,7 @@ async def until(wanted: Callable[[], Any]) -> Any:
 async def running(folder: Path, engine: str) -> AsyncIterator[tuple[Runner, Queue, Job]]:
     """A runner whose engine is that code, with one job in the queue."""
     queue = Queue(folder)
-    order = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
-    job = queue.add(order, {}, token=None, fingerprint="f", now=1)
+    job = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
     runner = Runner(queue, (sys.executable, "-c", engine), keep=3600)
     task = asyncio.create_task(runner.run())
     try:
@@ -68,6 +68,15 @@ async def test_an_engine_that_cannot_be_loaded_costs_no_job_its_tries(
         await until(lambda: runner.restarts >= 3)
         assert runner.ready is None
         assert not runner.idle
+        assert [waiting.id for waiting in queue.waiting()] == [job.id]
+
+
+async def test_an_engine_that_would_fail_again_is_not_tried_again_and_its_job_waits(tmp_path: Path) -> None:
+    with closing(Queue(tmp_path)) as queue:
+        job = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        runner = Runner(queue, (sys.executable, "-c", f"raise SystemExit({CANNOT_LOAD})"), keep=3600)
+        await runner.run()
+        assert (runner.restarts, runner.ready, runner.idle) == (0, None, False)
         assert [waiting.id for waiting in queue.waiting()] == [job.id]
 
 

@@ -3,7 +3,10 @@
 import base64
 import io
 import resource
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from providers.local.engine import CANNOT_LOAD
 from tests.providers.local.running import DEADLINE, RunningWorker, alive, until
 
 LONG = 60  # seconds of video: a few seconds of work, killed long before its end
@@ -60,6 +64,22 @@ def picture(colour: str) -> dict[str, str]:
     file = io.BytesIO()
     Image.new("RGB", (40, 40), colour).save(file, "PNG")
     return {"image_url": "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()}
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_worker_with_the_reason_told_once(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_models / "ltx", tmp_path / "ltx")
+    (weights,) = (tmp_path / "ltx/transformer").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    options = ("--port", "0", "--data-dir", str(tmp_path / "data"), "--model", str(tmp_path / "ltx"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "providers.local", *options],
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert ended.returncode == CANNOT_LOAD
+    assert ended.stderr.count(f"fairlead worker: the model {tmp_path / 'ltx'} cannot be loaded: ") == 1
+    assert "Traceback" not in ended.stderr
 
 
 def test_it_says_what_it_can(worker: RunningWorker) -> None:
