@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -53,6 +54,36 @@ async def test_a_hung_engine_is_killed(tmp_path: Path, monkeypatch: pytest.Monke
     async with running(tmp_path, READY + "import time; time.sleep(60)") as (runner, queue, job):
         await until(lambda: error_of(queue, job) == CRASHED)
         assert runner.restarts >= 2
+
+
+async def test_an_engine_that_does_not_stop_when_called_off_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "GRACE", 0.05)
+    async with running(tmp_path, READY + "import time; time.sleep(60)") as (runner, queue, job):
+        await until(lambda: runner.running)
+        queue.fail(job.id, "cancelled", "", int(time.time()))
+        runner.abandon(job)
+        await until(lambda: runner.restarts == 1)
+        await until(lambda: runner.idle)
+        assert error_of(queue, job) == "cancelled"
+
+
+async def test_an_engine_that_stops_when_called_off_gets_the_next_job(tmp_path: Path) -> None:
+    stop = """
+import json
+assert json.loads(sys.stdin.readline())["type"] == "call_off"
+print('{"type":"progress","percent":50}', '{"type":"failed","code":"cancelled","message":""}', sep="\\n", flush=True)
+sys.stdin.readline()
+print('{"type":"failed","code":"bad","message":""}', flush=True); sys.stdin.readline()
+"""
+    async with running(tmp_path, READY + stop) as (runner, queue, job):
+        following = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        await until(lambda: runner.running)
+        queue.fail(job.id, "cancelled", "", int(time.time()))
+        runner.abandon(job)
+        await until(lambda: error_of(queue, following) == "bad")
+        assert (error_of(queue, job), runner.restarts) == ("cancelled", 0)
 
 
 async def test_an_engine_that_dies_within_a_word_counts_as_dead(tmp_path: Path) -> None:
