@@ -5,7 +5,8 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -102,10 +103,8 @@ class Videos:
         self._wake()
         return job
 
-    async def remix(
-        self, caller: Caller, job: str, prompt: str, origin: Origin, callback_url: str | None = None
-    ) -> Job:
-        """A new job that starts from a finished one, at the target that made it."""
+    async def remix(self, caller: Caller, job: str, said: Mapping[str, Any], origin: Origin) -> Job:
+        """A new job that starts from a finished one, at the target that made it; `said` replaces parts of its ask."""
         source = await self.get(caller, job)
         made = source.attempts[-1] if source.attempts else None
         if source.state != job_states.COMPLETED or made is None or made.operation is None:
@@ -118,8 +117,8 @@ class Videos:
             message = f"`{made.provider}` made the video `{job}` and cannot remix; create a new one instead."
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = replace(
-            ask_of(source), prompt=prompt, operation="remix", remixed_from=job, home=made.target,
-            source=made.operation, link=None, links=(), inputs=(), callback_url=callback_url, base_url="", trace="",
+            ask_of(source), **said, operation="remix", remixed_from=job, home=made.target,
+            source=made.operation, link=None, links=(), inputs=(), base_url="", trace="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 
