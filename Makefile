@@ -16,10 +16,10 @@ test: .venv/dev  ## run every test
 check: format lint types contracts test  ## everything a change must pass
 
 format: .venv/dev
-	@$(BIN)/ruff format --check gateway providers tests benchmarks
+	@$(BIN)/ruff format --check gateway providers tests benchmarks training
 
 lint: .venv/dev
-	@$(BIN)/ruff check gateway providers tests benchmarks
+	@$(BIN)/ruff check gateway providers tests benchmarks training
 
 types: .venv/dev
 	@$(BIN)/mypy

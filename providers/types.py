@@ -100,11 +100,11 @@ class VideoLimits(Struct, frozen=True, kw_only=True):
     offered by tier (480p, 720p, 1080p, 2k, 4k), in the provider's own words: "16:9", or pixels as in
     "1280:720". `image_ratios` replaces them for a video that starts from a picture.
     `inputs` are the roles of pictures and clips it can start from, `max_inputs` how many at once, `needs` those
-    it cannot do without;
+    it cannot do without when it generates;
     `links` says whether it follows a link to them itself, `uploads` whether it takes their bytes.
     `audio` is never, always, or switch.
-    `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset and
-    camera_movement. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
+    `fields` names what it has a field of its own for, of seed, negative_prompt, style_preset, camera_movement
+    and strength. `max_prompt` is in UTF-16 units. `retires_at` is Unix seconds.
     `operations` are what it can be asked for, of generate, remix, edit and extend.
     `idempotent_submit`: a submit that is repeated with the same token makes one video.
     `wire` holds what only the dialect reads.
@@ -251,6 +251,7 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     `audio` says whether it is to have sound. For `operation` `remix`, `source` is the provider's own
     operation of the video to start from; `edit` and `extend` begin with the `source_video` among the media, and
     `seconds` is how much longer it shall be.
+    `strength` is how much of a video that is drawn over becomes new, above 0 to 1.
     `token` is ours and the same for every submit of one attempt, for providers that deduplicate. `hook` is where
     the provider may tell that something has changed; empty when it cannot reach us.
     """
@@ -265,6 +266,7 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
     style_preset: str | None = None
     camera_movement: str | None = None
     audio: bool | None = None
+    strength: float | None = None
     media: Sequence[Media] = ()
     source: Json | None = None
     token: str = ""

@@ -31,7 +31,7 @@ from providers.local import __main__ as worker
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("gateway", "providers")
-CODE = (*PRODUCT, "tests", "benchmarks")
+CODE = (*PRODUCT, "tests", "benchmarks", "training")
 
 MAX_MODULE = 400
 MAX_FUNCTION = 40

@@ -51,9 +51,9 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
     async def remix(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:
         caller = caller_of(request)
         async with fields_of(request) as fields:
-            prompt, callback_url = read_remix(fields)
+            said = read_remix(fields)
         told = origin(request, "videos/remix")
-        return reply(await videos.remix(caller, video_id, prompt, told, callback_url), told)
+        return reply(await videos.remix(caller, video_id, said, told), told)
 
     @get("/v1/videos/{video_id:str}", summary="Retrieve a video")
     async def retrieve(request: AnyRequest, video_id: _Id) -> Response[Mapping[str, Any]]:

@@ -34,8 +34,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     `inputs` are the roles of its pictures and clips; `linked` says that there are links to follow among
     them, `uploaded` that there are bytes. `home` is
     the only target that may serve it (a remix starts from something that exists only there). `priced`
-    excludes targets of unknown price. `audio` says whether it shall have sound, `seed` whether it has one;
-    `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
+    excludes targets of unknown price. `audio` says whether it shall have sound, `seed` and `strength` whether
+    it has one; `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
     edited keeps its length and its size, one that is extended its size, whatever else a target makes.
     `tags` and `region` are what the target must have, `draw` is in [0, 1), None where canaries do not matter.
     """
@@ -49,6 +49,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     uploaded: bool = False
     audio: bool | None = None
     seed: bool = False
+    strength: bool = False
     words: Words | None = None
     strict: bool = False
     now: float = 0.0
@@ -236,7 +237,9 @@ def _fits_inputs(limits: VideoLimits, wanted: Wanted) -> bool:
     given = set(wanted.inputs)
     if limits.max_inputs is not None and len(wanted.inputs) > limits.max_inputs:
         return False
-    return (limits.inputs is None or given <= set(limits.inputs)) and given >= set(limits.needs)
+    return (limits.inputs is None or given <= set(limits.inputs)) and (
+        wanted.operation != "generate" or given >= set(limits.needs)
+    )
 
 
 def _fits_links(limits: VideoLimits, wanted: Wanted) -> bool:
@@ -293,7 +296,8 @@ def _fields(wanted: Wanted) -> list[str]:
     words = [
         name for name in Words.__struct_fields__ if name != "prompt" and getattr(wanted.words, name, None)
     ]
-    return [*words, "seed"] if wanted.seed else words
+    given = {"seed": wanted.seed, "strength": wanted.strength}
+    return [*words, *(name for name, said in given.items() if said)]
 
 
 def _sizes(limits: VideoLimits) -> list[str]:

@@ -120,6 +120,18 @@ def seed(left: dict[str, object]) -> int | None:
     return int(found)
 
 
+def strength(left: dict[str, object]) -> float | None:
+    """A share above 0, up to 1."""
+    value = left.pop("strength", None)
+    if value is None:
+        return None
+    found = number(value)
+    if found is None or not 0 < found <= 1:
+        message = f"`strength` is {shown(value)}; it must be a number above 0, up to 1."
+        raise InvalidRequest(message, param="strength")
+    return found
+
+
 def flag(left: dict[str, object], name: str) -> bool | None:
     """True or false, or the text of one."""
     value = left.pop(name, None)

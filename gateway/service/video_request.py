@@ -55,6 +55,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     style_preset: str | None = None
     camera_movement: str | None = None
     audio: bool | None = None
+    strength: float | None = None
     strict: bool = False
     link: str | None = None
     links: Sequence[tuple[str, str]] = ()
@@ -177,6 +178,7 @@ def read_change(surface: Surface, fields: Mapping[str, object], operation: str |
         prompt=values.needed(left, "prompt", MAX_PROMPT),
         operation=operation,
         seconds=seconds,
+        strength=values.strength(left) if operation == "edit" else None,
         **_manner(left),
     )
     return Change(wish=Wish(ask=ask, ignored=sorted(left)[:20]), source=found)
@@ -223,6 +225,7 @@ def wanted(ask: Ask, now: float) -> Wanted:
         uploaded=bool(ask.inputs),
         audio=ask.audio,
         seed=ask.seed is not None,
+        strength=ask.strength is not None,
         words=Words(
             prompt=ask.prompt, negative_prompt=ask.negative_prompt,
             style_preset=ask.style_preset, camera_movement=ask.camera_movement,
@@ -248,10 +251,14 @@ def field_name(surface: str, field: str) -> str:
     return own.get(field, field)
 
 
-def read_remix(fields: Mapping[str, object]) -> tuple[str, str | None]:
-    """Prompt and callback_url of a remix. Raises InvalidRequest."""
+def read_remix(fields: Mapping[str, object]) -> Mapping[str, Any]:
+    """What a remix says itself, as fields of an ask. Raises InvalidRequest."""
     left = {name: value for name, value in fields.items() if value is not None}
-    return values.needed(left, "prompt", MAX_PROMPT), values.text(left, "callback_url", MAX_TEXT)
+    return {
+        "prompt": values.needed(left, "prompt", MAX_PROMPT),
+        "strength": values.strength(left),
+        "callback_url": values.text(left, "callback_url", MAX_TEXT),
+    }
 
 
 def stored_roles(inputs: Sequence[str]) -> list[str]:

@@ -237,6 +237,7 @@ class Submitting:
             style_preset=asked.style_preset,
             camera_movement=asked.camera_movement,
             audio=asked.audio,
+            strength=asked.strength,
             media=media,
             source=asked.source,
             token=_token(job, attempt),

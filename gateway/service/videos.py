@@ -5,7 +5,8 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -103,10 +104,8 @@ class Videos:
         self._wake()
         return job
 
-    async def remix(
-        self, caller: Caller, job: str, prompt: str, origin: Origin, callback_url: str | None = None
-    ) -> Job:
-        """A new job that starts from a finished one, at the target that made it."""
+    async def remix(self, caller: Caller, job: str, said: Mapping[str, Any], origin: Origin) -> Job:
+        """A new job that starts from a finished one, at the target that made it; `said` replaces parts of its ask."""
         source = await self.get(caller, job)
         made = source.attempts[-1] if source.attempts else None
         if source.state != job_states.COMPLETED or made is None or made.operation is None:
@@ -120,9 +119,9 @@ class Videos:
             raise InvalidRequest(message, code="unsupported_parameter", param="video_id")
         ask = ask_of(source)
         ask = replace(
-            ask, prompt=prompt, operation="remix", remixed_from=job, home=made.target,
+            ask, **said, operation="remix", remixed_from=job, home=made.target,
             seconds=seconds_shown(ask), source_seconds=0.0, source=made.operation, link=None, links=(), inputs=(),
-            callback_url=callback_url, base_url="", trace="",
+            base_url="", trace="",
         )  # fmt: skip
         return await self.create(caller, Wish(ask=ask), origin)
 

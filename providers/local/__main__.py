@@ -21,7 +21,7 @@ import uvicorn
 from providers.local.app import build
 from providers.local.diffusion.directory import find_directory, read_index
 from providers.local.diffusion.settings import ModelSettings, SetupError, one_model, read_models
-from providers.local.engine import ENGINES
+from providers.local.engine import CANNOT_LOAD, ENGINES
 from providers.local.gpu import Gpus
 from providers.local.hangup import wait_for_hangup
 from providers.local.queue import InUseError, Queue
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a worker until it is told to stop; the process's exit status."""
+    """Run a worker until it is told to stop or its engine can never be loaded; the process's exit status."""
     given = _parser().parse_args(arguments)
     try:
         if given.command:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         queue = Queue(settings.data_dir)
         with contextlib.closing(queue), _listen(given.host, given.port) as listener:
             command = (sys.executable, "-m", "providers.local.child", engine, *told)
-            asyncio.run(
+            return asyncio.run(
                 _serve(
                     settings,
                     Runner(queue, command, settings.keep),
@@ -103,7 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"--data-dir {settings.data_dir} holds a job table that cannot be used: {broken}.")
     except OSError as failed:
         return _complain(f"{failed}")
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -243,7 +242,7 @@ def _complain(what: str) -> int:
 
 async def _serve(
     settings: Settings, runner: Runner, queue: Queue, listener: socket.socket, *, watch_stdin: bool
-) -> None:
+) -> int:
     gpus = Gpus()
     app = build(Worker(settings, queue, runner, gpus), settings.key)
     server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
@@ -258,10 +257,13 @@ async def _serve(
         threading.Thread(target=_stop_on_hangup, args=(loop, stop), daemon=True).start()
     _announce(settings, listener)
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(runner.run()), tasks.create_task(gpus.watch())]
+        working, watching = tasks.create_task(runner.run()), tasks.create_task(gpus.watch())
+        working.add_done_callback(lambda _ended: stop())
         await server.serve(sockets=[listener])
-        for task in beside:
+        gave_up = working.done()
+        for task in (working, watching):
             task.cancel()
+    return CANNOT_LOAD if gave_up else 0
 
 
 def _stop_on_hangup(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

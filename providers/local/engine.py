@@ -1,10 +1,12 @@
 """What an engine is, and the words the worker and its engine exchange.
 
-The two are separate processes: the worker writes one `Task` per line to the engine's standard input, the
-engine writes `Report`s to its standard output. There is no message to cancel: the worker kills the engine
-and starts another, which works in the middle of any computation.
+The two are separate processes: the worker writes `Task`s, one per line, to the engine's standard input, the
+engine writes `Report`s to its standard output. A task that is no longer wanted is called off by a line, too;
+the engine hears it when it tells of its progress, and ends the task with a report as any other. One that does
+not hear is killed.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -92,12 +94,22 @@ class Output(Struct, frozen=True, kw_only=True):
     gpu_seconds: float | None = None
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Struct, frozen=True, kw_only=True, tag="task"):
     """One order for the engine. The engine reads its inputs from `folder` and leaves `VIDEO` and its stills there."""
 
     id: str
     order: Order
     folder: str
+
+
+CANNOT_LOAD = os.EX_CONFIG
+"""Exit status of an engine that would fail again: it has said why on standard error, and is not started anew."""
+
+
+class CallOff(Struct, frozen=True, kw_only=True, tag="call_off"):
+    """The task with that id is not wanted any more."""
+
+    id: str
 
 
 IMAGE = "input"

@@ -94,7 +94,7 @@ class Queue:
             if refused.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise InUseError(str(folder)) from refused
             raise
-        self._sweep_folders()
+        self.sweep_folders()
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -211,11 +211,12 @@ class Queue:
         for job in self._jobs("SELECT * FROM jobs WHERE finished_at < ?", before):
             self.delete(job)
 
-    def _sweep_folders(self) -> None:
+    def sweep_folders(self) -> None:
+        """Remove what a deleted job left behind, or what its engine wrote after that."""
         known = {row["id"] for row in self._sql.execute("SELECT id FROM jobs")}
         for folder in self._videos.iterdir():
             if folder.name not in known:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _jobs(self, statement: str, *values: str | int | bytes | None) -> list[Job]:
         """Run a statement whole; the rows it gives, as jobs."""

@@ -3,9 +3,11 @@
 Theory of operation. Everything runs on the event loop and follows from two events: a line from the engine,
 and `feed`, called whenever a job may have become available. While the engine works, the parent only listens.
 End of file means that the engine is gone, whatever the reason: the queue decides what becomes of its job,
-and a new engine is started. `abandon` cancels by killing: there is no state in an engine worth a protocol
-that a busy GPU would answer late. An engine that dies before it is ready is started again after a growing
-pause; one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung and killed.
+and a new engine is started. `abandon` calls a job off: the engine hears it between two steps and is free for
+the next job, its model still loaded; one that has not heard it after `GRACE` seconds is killed. An engine
+that dies before it is ready is started again after a growing pause, unless its exit status says that it would
+die again (`CANNOT_LOAD`); one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung
+and killed.
 """
 
 import asyncio
@@ -19,11 +21,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from providers.local.engine import Done, Failed, Progress, Ready, Report, Task
+from providers.local.engine import CANNOT_LOAD, CallOff, Done, Failed, Progress, Ready, Report, Task
 from providers.local.estimate import REMEMBERED, Pace, volume
 from providers.local.queue import Job, Queue
 
 SILENCE = 600.0
+GRACE = 10.0  # seconds: longer than most steps, shorter than loading a model again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 log = logging.getLogger("fairlead.worker")
@@ -61,15 +64,23 @@ class Runner:
             if job.output is not None and job.output.gpu_seconds is not None:
                 self._pace.observe(job.order, job.output.gpu_seconds)
         self._engine: Process | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Work until cancelled; then the engine is gone and its job waits to be taken again."""
+        """Work until cancelled, or until the engine says that it can never be loaded.
+
+        Then the engine is gone and its job waits to be taken again.
+        """
         pause = 0.0
         self._queue.recover(int(time.time()))
         try:
             while True:
-                if await self._one_life():
+                was_ready, status = await self._one_life()
+                if was_ready:
                     pause = 0.0
+                elif status == CANNOT_LOAD:
+                    log.error("the engine cannot be loaded: it is not tried again, and the jobs are kept")
+                    return
                 else:
                     self.ready = None
                     pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
@@ -89,13 +100,14 @@ class Runner:
         now = time.monotonic()
         self.idle, self.running = False, Running(job=job, started=now, heard=now)
         task = Task(id=job.id, order=job.order, folder=str(self._queue.folder(job)))
-        cast("asyncio.StreamWriter", self._engine.stdin).write(msgspec.json.encode(task) + b"\n")
+        self._say(task)
 
     def abandon(self, job: Job) -> None:
-        """Kill the engine if it works on this job, which the queue must have ended already."""
+        """Stop the engine's work on this job, if it is at it; the queue must have ended the job already."""
         if self.running is not None and self.running.job.id == job.id and self._engine is not None:
-            log.info("%s is cancelled: its engine is replaced", job.id)
-            self._engine.kill()
+            log.info("%s is cancelled", job.id)
+            self._say(CallOff(id=job.id))
+            self._patience = asyncio.get_running_loop().call_later(GRACE, self._lose_patience, self._engine)
             self.running = None
 
     def percent(self, job: Job) -> int:
@@ -134,8 +146,21 @@ class Runner:
         known = [wait for wait in waits if wait is not None]
         return sum(known) if len(known) == len(waits) else None
 
-    async def _one_life(self) -> bool:
-        """Start an engine and listen to it until it is gone; whether it ever was ready."""
+    def _say(self, word: Task | CallOff) -> None:
+        if self._engine is not None:
+            cast("asyncio.StreamWriter", self._engine.stdin).write(msgspec.json.encode(word) + b"\n")
+
+    def _lose_patience(self, engine: Process) -> None:
+        log.warning("the engine did not stop within %d s and is replaced", GRACE)
+        engine.kill()
+
+    def _calm_down(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    async def _one_life(self) -> tuple[bool, int]:
+        """Start an engine and listen to it until it is gone; whether it ever was ready, and its exit status."""
         engine = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
         self._engine = engine
         was_ready = False
@@ -143,14 +168,16 @@ class Runner:
             while line := await self._next_line(engine):
                 was_ready = True
                 self._hear(msgspec.json.decode(line, type=Report))
-            log.info("the engine ended with status %s", await engine.wait())
+            status = await engine.wait()
+            log.info("the engine ended with status %s", status)
         finally:
+            self._calm_down()
             self._engine, self.idle, self.running = None, False, None
             self._warm.clear()
             if engine.returncode is None:
                 engine.kill()
                 await engine.wait()
-        return was_ready
+        return was_ready, status
 
     async def _next_line(self, engine: Process) -> bytes:
         """One report, empty at the end of the engine; a hung engine is killed here."""
@@ -169,13 +196,15 @@ class Runner:
         if isinstance(report, Ready):
             self.ready = report
             log.info("the engine is ready: %s", ", ".join(model.id for model in report.models))
-        elif self.running is None:
-            return  # the last words of an engine that is being killed
         elif isinstance(report, Progress):
-            self.running.percent, self.running.heard = report.percent, time.monotonic()
+            if self.running is not None:
+                self.running.percent, self.running.heard = report.percent, time.monotonic()
             return
-        else:
+        elif self.running is not None:
             self._finish(self.running, report)
+        else:  # whatever became of a job that was called off
+            self._calm_down()
+            self._queue.sweep_folders()
         self.idle = True
         self.feed()
 

@@ -1,8 +1,8 @@
 """What becomes of the fields a provider has no field for: written into its prompt, dropped, or refused.
 
 The policy per field (VIDEO_WIRE 4, 2026-11-20): camera_movement and style_preset go into the prompt as its
-first and last sentence, negative_prompt as one more at the end; a seed, and a wish for silence where a model
-always has sound, are left out and told. Length, size, pictures, sound and the length of the prompt are the
+first and last sentence, negative_prompt as one more at the end; a seed, a strength, and a wish for silence where
+a model always has sound, are left out and told. Length, size, pictures, sound and the length of the prompt are the
 router's: a target that cannot do them is not asked. They are checked here once more, since a job may be
 older than the configuration.
 """
@@ -122,6 +122,8 @@ def fit(request: VideoRequest, target: Target) -> Fitted:
     dropped = []
     if request.seed is not None and limits.fields is not None and "seed" not in limits.fields:
         dropped.append("seed")
+    if request.strength is not None:
+        dropped.append("strength")
     if request.audio is False and limits.audio == "always":
         dropped.append("audio")
     _check(request, limits, prompt)

@@ -36,12 +36,14 @@ _KINDS: Mapping[str, ErrorKind] = {
 } | dict.fromkeys(MODERATION, ErrorKind.CONTENT_POLICY)
 
 _REFERENCE_ROLES = ("first_frame", "reference_image")
+_MANNER = ("seed", "negative_prompt", "style_preset", "camera_movement")
 
 
 def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """JSON, or a form where bytes are sent along; `token` travels as `Idempotency-Key`.
 
-    Raises UNSUPPORTED for media that are no single picture to start from.
+    Raises UNSUPPORTED for media that are no single picture to start from, or one to end with where the target's
+    `inputs` name that.
     """
     build = _OPERATIONS.get(request.operation)
     if build is None:
@@ -104,20 +106,17 @@ def _generate(request: VideoRequest, target: Target) -> HttpRequest:
         "model": target.model,
         "seconds": None if request.seconds is None else f"{request.seconds:g}",
         "size": request.size,
-        "seed": request.seed,
-        "negative_prompt": request.negative_prompt,
-        "style_preset": request.style_preset,
-        "camera_movement": request.camera_movement,
+        **{name: getattr(request, name) for name in _MANNER},
         "audio": request.audio,
     }
-    reference = _reference(request)
-    if reference is not None and reference.url:
-        wanted["input_reference"] = {"image_url": reference.url}
+    pictures = _pictures(request, target)
+    wanted |= {name: {"image_url": one.url} for name, one in pictures.items() if one.url}
+    files = [(name, one) for name, one in pictures.items() if one.data]
     fields = {name: Raw(encode(value)) for name, value in wanted.items() if value is not None}
     dropped = quirks.apply(fields, target.quirks)
     kind, body = "application/json", encode(fields)
-    if reference is not None and reference.data:
-        kind, body = form(fields, [("input_reference", reference)])
+    if files:
+        kind, body = form(fields, files)
     return HttpRequest(
         method="POST",
         url=f"{target.base_url}/videos",
@@ -134,7 +133,7 @@ def _remix(request: VideoRequest, target: Target) -> HttpRequest:
         method="POST",
         url=f"{_url(target, request.source)}/remix",
         headers=_headers(target, "application/json", request.token),
-        body=encode({"prompt": request.prompt}),
+        body=encode({"prompt": request.prompt} | _strength(request)),
     )
 
 
@@ -147,7 +146,8 @@ def _change(path: str, request: VideoRequest, target: Target) -> HttpRequest:
         "prompt": request.prompt,
         "model": target.model,
         "seconds": None if request.seconds is None else f"{request.seconds:g}",
-        "seed": request.seed,
+        **{name: getattr(request, name) for name in _MANNER},
+        **_strength(request),
     }
     fields = {name: Raw(encode(value)) for name, value in wanted.items() if value is not None}
     dropped = quirks.apply(fields, target.quirks)
@@ -169,14 +169,23 @@ _OPERATIONS: Mapping[str, Callable[[VideoRequest, Target], HttpRequest]] = {
 }
 
 
-def _reference(request: VideoRequest) -> Media | None:
-    """The one picture OpenAI's `input_reference` can carry."""
+def _strength(request: VideoRequest) -> dict[str, object]:
+    return {} if request.strength is None else {"strength": request.strength}
+
+
+def _pictures(request: VideoRequest, target: Target) -> Mapping[str, Media]:
+    """The one picture OpenAI's `input_reference` can carry, and our worker's `last_frame`, by their fields."""
+    fields = dict.fromkeys(_REFERENCE_ROLES, "input_reference")
+    if "last_frame" in (target.video.inputs or ()):
+        fields["last_frame"] = "last_frame"
+    found: dict[str, Media] = {}
     for media in request.media:
-        if media.role not in _REFERENCE_ROLES:
+        if media.role not in fields:
             raise _unsupported(media.role, f"it takes no {media.role}")
-    if len(request.media) > 1:
-        raise _unsupported("input_reference", f"it takes one picture, not {len(request.media)}")
-    return request.media[0] if request.media else None
+        if fields[media.role] in found:
+            raise _unsupported("input_reference", f"it takes one picture to start from, not {media.role} too")
+        found[fields[media.role]] = media
+    return found
 
 
 def _unsupported(param: str, why: str) -> ProviderError:

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _PICTURES = ("first_frame", "reference_image")
+_FIELDS = ("seed", "negative_prompt", "style_preset", "camera_movement")
 _CHANGES = frozenset(("edit", "extend"))
 
 
@@ -40,6 +41,9 @@ class _Model(Struct):
     id: str
     operations: tuple[str, ...] = ("generate",)
     inputs: list[str] | None = None
+    image: str = "optional"
+    last_frame: bool = False
+    redraws: bool = False
     sizes: list[str] | None = None
     min_edge: int = 1
     max_short_edge: int | None = None
@@ -80,11 +84,14 @@ def worker_status(response: HttpResponse) -> WorkerStatus:
 
 def _limits(model: _Model) -> VideoLimits:
     longest = model.max_long_edge or model.max_short_edge
+    pictures = [] if model.image == "none" else [*_PICTURES, *(["last_frame"] if model.last_frame else [])]
     clips = ["source_video"] if _CHANGES & set(model.operations) else []
     return VideoLimits(
         operations=model.operations,
-        inputs=[*_PICTURES, *clips] if model.inputs is None else model.inputs,
-        max_inputs=1,
+        inputs=[*pictures, *clips] if model.inputs is None else model.inputs,
+        max_inputs=2 if "last_frame" in pictures else 1,
+        needs=("first_frame",) if model.image == "required" else (),
+        fields=(*_FIELDS, "strength") if model.redraws else _FIELDS,
         links=False,
         sizes=model.sizes,
         edges=None if longest is None else (model.min_edge, model.max_short_edge or longest, longest),

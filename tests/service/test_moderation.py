@@ -76,7 +76,7 @@ async def test_a_harmless_prompt_becomes_a_video_and_its_repetition_is_not_asked
             assert done.state == "completed"
             assert (await r.create(key="k")).id == done.id
             assert len(guard.heard) == 1
-            remixed = await r.videos.remix(ANN, done.id, "Another", Origin(route="videos/remix"))
+            remixed = await r.videos.remix(ANN, done.id, {"prompt": "Another"}, Origin(route="videos/remix"))
             assert (await r.over(remixed)).state == "completed"
             assert [one.json["input"] for one in guard.heard] == ["A red kite", "Another"]
 

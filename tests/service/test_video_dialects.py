@@ -77,7 +77,7 @@ async def test_runway_from_wish_to_bytes(tmp_path: Path) -> None:
         assert "`negative_prompt` was written into the prompt for runway" in job.warnings
         assert [one.path for one in up.sent("GET")].count("/v1/tasks/task-1") == 3
         with pytest.raises(InvalidRequest, match="cannot remix"):
-            await r.videos.remix(ANN, job.id, "At night", Origin(route="remix"))
+            await r.videos.remix(ANN, job.id, {"prompt": "At night"}, Origin(route="remix"))
 
 
 async def test_a_link_that_ran_out_is_asked_for_again(tmp_path: Path) -> None:

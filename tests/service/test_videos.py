@@ -23,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.service.video_inputs import Upload
 from gateway.service.video_repeats import Origin
+from gateway.service.video_request import read_remix
 from gateway.store.jobs import Job
 from tests.servers import PostgresServer, postgres_server  # noqa: F401
 from tests.service.video_provider import Provider
@@ -165,7 +166,7 @@ async def test_every_verb_tells_a_stranger_what_it_tells_of_a_job_that_never_was
             yield r.videos.delete(BOB, identity)
             yield r.videos.content(BOB, identity, "video")
             yield r.videos.content(BOB, identity, "thumbnail")
-            yield r.videos.remix(BOB, identity, "Bluer", REMIX)
+            yield r.videos.remix(BOB, identity, {"prompt": "Bluer"}, REMIX)
 
         told = []
         for identity in (job.id, "video_00000000000000000000000000", "x"):
@@ -217,14 +218,17 @@ async def test_a_remix_goes_to_the_target_that_made_the_source(tmp_path: Path) -
             r.config["now"] = snapshot(
                 target("two", two.url, price=0.01), target("one", one.url), policy="cheapest"
             )
-            remix = await r.videos.remix(ANN, source.id, "Bluer", REMIX)
+            remix = await r.videos.remix(
+                ANN, source.id, read_remix({"prompt": "Bluer", "strength": "0.4"}), REMIX
+            )
             done = await r.over(remix)
             assert done.state == "completed"
             assert done.request["remixed_from"] == source.id
             assert [video.fields["path"] for video in one.videos.values()] == ["", "/up_0/remix"]
+            assert [video.fields.get("strength") for video in one.videos.values()] == [None, 0.4]
             r.config["now"] = snapshot(target("two", two.url))
             with pytest.raises(Conflict, match="not configured any more"):
-                await r.videos.remix(ANN, source.id, "Greener", REMIX)
+                await r.videos.remix(ANN, source.id, {"prompt": "Greener"}, REMIX)
         assert not two.requests
 
 
@@ -236,16 +240,23 @@ async def test_a_remix_of_an_extended_video_is_reserved_as_long_as_that_is(tmp_p
         ).decode()
         async with r.parts.database.write() as transaction:
             await transaction.exec_driver_sql("update jobs set request = ? where id = ?", (longer, source.id))
-        remix = await r.videos.remix(ANN, source.id, "Bluer", REMIX)
+        remix = await r.videos.remix(ANN, source.id, {"prompt": "Bluer"}, REMIX)
         assert (remix.held["video_ms"], remix.held["nano_dollars"]) == (12_000, 1_200_000_000)
         assert (await r.over(remix)).state == "completed"
+
+
+@pytest.mark.parametrize("strength", [0, 1.5, "much", True])
+def test_a_strength_that_is_no_share_is_refused(strength: object) -> None:
+    with pytest.raises(InvalidRequest, match="above 0, up to 1") as refused:
+        read_remix({"prompt": "x", "strength": strength})
+    assert refused.value.param == "strength"
 
 
 async def test_only_a_finished_video_can_be_remixed(tmp_path: Path) -> None:
     async with rig(tmp_path, CONFIG, running=False) as r:
         job: Job = await r.create()
         with pytest.raises(Conflict, match="queued"):
-            await r.videos.remix(ANN, job.id, "Bluer", REMIX)
+            await r.videos.remix(ANN, job.id, {"prompt": "Bluer"}, REMIX)
 
 
 async def test_models_and_prices_are_checked_at_the_door(tmp_path: Path) -> None:

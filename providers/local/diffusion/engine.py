@@ -24,7 +24,7 @@ from providers.local.diffusion.model import VideoModel
 from providers.local.diffusion.render import Rendering
 from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
-from providers.local.engine import Engine, Model, Order, OrderError, Output
+from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output
 
 _LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "transformers")
 _MAKING = 95  # percent of a job's time for the frames; the rest is for the file
@@ -64,13 +64,17 @@ class Diffusion:
 
 
 def load(told: str) -> Engine:
-    """The engine with its models in memory; `told` maps their names to their settings, in JSON."""
+    """The engine with its models in memory; `told` maps their names to their settings, in JSON.
+
+    Ends the process with `CANNOT_LOAD` when the settings or the weights are at fault.
+    """
     keep_quiet()
     settings = msgspec.json.decode(told, type=dict[str, ModelSettings])
     try:
         models = {name: VideoModel(name, Path(one.path), one) for name, one in settings.items()}
     except SetupError as wrong:
-        sys.exit(f"fairlead worker: {wrong}")
+        sys.stderr.write(f"fairlead worker: {wrong}\n")
+        sys.exit(CANNOT_LOAD)
     for model in models.values():
         model.warm()
     return Diffusion(models)

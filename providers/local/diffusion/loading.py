@@ -7,6 +7,7 @@ from typing import Any
 
 import diffusers
 import torch
+from safetensors import SafetensorError
 
 from providers.local.diffusion.directory import read_index
 from providers.local.diffusion.families import Family, family_by_signature, family_of
@@ -82,19 +83,34 @@ def _family(directory: Path, index: Mapping[str, Any]) -> Family:
 
 def _device(settings: ModelSettings) -> torch.device:
     if settings.device != "auto":
-        return torch.device(settings.device)
+        return _named_device(settings.device)
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as refused:
+        raise SetupError(f"device {name!r} cannot be used here: {_first_line(refused)}") from refused
 
 
 def _load(directory: Path, family: Family, device: torch.device, settings: ModelSettings) -> Any:
     usual = "float32" if device.type == "cpu" else "bfloat16"
     kind = getattr(torch, usual if settings.dtype == "auto" else settings.dtype)
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(
-        directory, dtype={"default": kind} | dict.fromkeys(family.exact, torch.float32), local_files_only=True
-    )
+    kinds = {"default": kind} | dict.fromkeys(family.exact, torch.float32)
+    try:
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(directory, dtype=kinds, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as broken:
+        raise SetupError(
+            f"the model {directory} cannot be loaded: {_first_line(broken)}; fetch it again, or name another."
+        ) from broken
     pipeline.set_progress_bar_config(disable=True)
     return pipeline if settings.offload else pipeline.to(device)
+
+
+def _first_line(problem: BaseException) -> str:
+    return str(problem).strip().partition("\n")[0].rstrip(".") or type(problem).__name__
 
 
 def _fact(pipeline: Any, names: Sequence[str], usual: int) -> int:

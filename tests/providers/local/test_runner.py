@@ -2,18 +2,20 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from providers.local import runner as runner_module
-from providers.local.engine import Order
+from providers.local.engine import CANNOT_LOAD, Order
 from providers.local.queue import CRASHED, Job, Queue
 from providers.local.runner import Runner
 
+ORDER = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
 READY = (
     'print(\'{"type":"ready","models":[],"versions":{}}\', flush=True); import sys; sys.stdin.readline()\n'
 )
@@ -29,8 +31,7 @@ async def until(wanted: Callable[[], Any]) -> Any:
 async def running(folder: Path, engine: str) -> AsyncIterator[tuple[Runner, Queue, Job]]:
     """A runner whose engine is that code, with one job in the queue."""
     queue = Queue(folder)
-    order = Order(model="m", prompt="p", width=64, height=64, seconds=1, seed=1)
-    job = queue.add(order, {}, token=None, fingerprint="f", now=1)
+    job = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
     runner = Runner(queue, (sys.executable, "-c", engine), keep=3600)
     task = asyncio.create_task(runner.run())
     try:
@@ -55,6 +56,36 @@ async def test_a_hung_engine_is_killed(tmp_path: Path, monkeypatch: pytest.Monke
         assert runner.restarts >= 2
 
 
+async def test_an_engine_that_does_not_stop_when_called_off_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "GRACE", 0.05)
+    async with running(tmp_path, READY + "import time; time.sleep(60)") as (runner, queue, job):
+        await until(lambda: runner.running)
+        queue.fail(job.id, "cancelled", "", int(time.time()))
+        runner.abandon(job)
+        await until(lambda: runner.restarts == 1)
+        await until(lambda: runner.idle)
+        assert error_of(queue, job) == "cancelled"
+
+
+async def test_an_engine_that_stops_when_called_off_gets_the_next_job(tmp_path: Path) -> None:
+    stop = """
+import json
+assert json.loads(sys.stdin.readline())["type"] == "call_off"
+print('{"type":"progress","percent":50}', '{"type":"failed","code":"cancelled","message":""}', sep="\\n", flush=True)
+sys.stdin.readline()
+print('{"type":"failed","code":"bad","message":""}', flush=True); sys.stdin.readline()
+"""
+    async with running(tmp_path, READY + stop) as (runner, queue, job):
+        following = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        await until(lambda: runner.running)
+        queue.fail(job.id, "cancelled", "", int(time.time()))
+        runner.abandon(job)
+        await until(lambda: error_of(queue, following) == "bad")
+        assert (error_of(queue, job), runner.restarts) == ("cancelled", 0)
+
+
 async def test_an_engine_that_dies_within_a_word_counts_as_dead(tmp_path: Path) -> None:
     async with running(tmp_path, READY + "print('{\"type\":\"do', end='', flush=True)") as (_, queue, job):
         await until(lambda: error_of(queue, job) == CRASHED)
@@ -68,6 +99,15 @@ async def test_an_engine_that_cannot_be_loaded_costs_no_job_its_tries(
         await until(lambda: runner.restarts >= 3)
         assert runner.ready is None
         assert not runner.idle
+        assert [waiting.id for waiting in queue.waiting()] == [job.id]
+
+
+async def test_an_engine_that_would_fail_again_is_not_tried_again_and_its_job_waits(tmp_path: Path) -> None:
+    with closing(Queue(tmp_path)) as queue:
+        job = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        runner = Runner(queue, (sys.executable, "-c", f"raise SystemExit({CANNOT_LOAD})"), keep=3600)
+        await runner.run()
+        assert (runner.restarts, runner.ready, runner.idle) == (0, None, False)
         assert [waiting.id for waiting in queue.waiting()] == [job.id]
 
 

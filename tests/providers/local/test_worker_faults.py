@@ -71,8 +71,9 @@ def test_cancel_is_quick_and_the_next_job_is_untouched(start: Callable[..., Runn
     for job in (running, waiting):
         cancelled = worker.post(f"/videos/{job}/cancel").json()
         assert (cancelled["status"], cancelled["error"]["code"]) == ("failed", "cancelled")
-    until(lambda: not alive(engine))
-    assert time.monotonic() - began < 1  # measured: 0.03 s; the rest is room for a busy machine
+    worker.wait(last, "in_progress", "completed")
+    assert time.monotonic() - began < 2  # measured: 0.03 s; the rest is room for a busy machine
+    assert worker.engine() == engine
     assert worker.wait(last)["status"] == "completed"
     files = [worker.get(f"/videos/{job}/content").content for job in (reference["id"], last)]
     assert files[0] == files[1]

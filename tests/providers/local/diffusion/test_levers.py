@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from providers.local.engine import CLIP, VIDEO, Engine, Order
+from providers.local.engine import CANNOT_LOAD, CLIP, VIDEO, Engine, Order
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that we do not keep
 ORDER = Order(
@@ -83,9 +83,17 @@ def test_tiling_decodes_large_pictures_in_pieces(tiny_models: Path, tmp_path: Pa
     assert whole != tiled
 
 
-def test_an_attention_backend_that_does_not_exist_is_named(
-    tiny_models: Path,
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"attention": "fast"}, "attention 'fast' cannot be used here"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
+    ],
+)
+def test_what_this_machine_does_not_have_is_named(
+    tiny_models: Path, capsys: pytest.CaptureFixture[str], setting: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        load(tiny_models, "ltx", attention="fast")
-    assert "attention 'fast' cannot be used here" in str(ended.value)
+        load(tiny_models, "ltx", **setting)
+    assert ended.value.code == CANNOT_LOAD
+    assert message in capsys.readouterr().err
