@@ -40,7 +40,7 @@ def main(engine_name: str, *told: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the worker decides
     reports = _own_output()
     tasks, called_off = SimpleQueue[Task](), set[str]()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks, called_off), daemon=True).start()
+    threading.Thread(target=_listen, args=(_own_input(), tasks, called_off), daemon=True).start()
 
     def tell(report: Report) -> None:
         reports.write(msgspec.json.encode(report) + b"\n")
@@ -74,6 +74,11 @@ def _render(engine: Engine, task: Task, tell: Callable[[Report], None], called_o
         return Done(output=engine.render(task.order, Path(task.folder), report))
     except OrderError as problem:
         return Failed(code=problem.code, message=problem.message)
+
+
+def _own_input() -> BinaryIO:
+    """Standard input for the thread alone: the interpreter aborts when it finds its own in use at the end."""
+    return os.fdopen(os.dup(0), "rb")
 
 
 def _own_output() -> BinaryIO:
