@@ -4,7 +4,7 @@ Having a function is the capability: an optional one that is missing means the d
 No function here does I/O, reads a clock or throws dice; each may raise `ProviderError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 from providers.errors import ProviderError
@@ -48,13 +48,6 @@ class ChatAdapter(Protocol):
 
     def error(self, response: HttpResponse) -> ProviderError:
         """What an answer with a status of 300 or above means. Returned, not raised."""
-
-
-class MediaFetch(Protocol):
-    """Optional: the dialect cannot pass links on and needs the bytes behind them."""
-
-    def media_urls(self, request: ChatRequest) -> Sequence[str]:
-        """The http(s) links in the request whose bytes must be in `request.media` before `chat_request`."""
 
 
 class EmbeddingAdapter(Protocol):

@@ -12,6 +12,7 @@ from gateway.errors import Conflict, InvalidRequest, NotFound
 from gateway.service import field_values as values
 from gateway.service.video_inputs import Upload, source
 from gateway.service.video_ports import VideoParts
+from gateway.service.video_repeats import RETRY_WINDOW
 from gateway.service.video_sources import stored_file
 from gateway.store import characters as rows
 from gateway.store.characters import Character
@@ -20,7 +21,6 @@ from gateway.store.media_rows import MediaRow
 MOST = 100
 """How many a key may have."""
 MAX_NAME = 80
-RETRY_WINDOW = 600.0
 
 
 def read(fields: Mapping[str, object]) -> tuple[str, Upload]:
