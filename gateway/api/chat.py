@@ -23,6 +23,7 @@ from gateway.api.edge import (
     read_body,
     send_error,
     send_whole,
+    taker,
 )
 from gateway.api.hints import REGION, SESSION, TAGS, hints_in
 from gateway.api.render import error_event
@@ -149,11 +150,14 @@ async def _send(send: Send, scope: Scope, call: Call, outgoing: Outgoing) -> Non
             return
         headers.extend(_EVENTS)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        take = taker(scope)
         try:
             while (piece := await reply.next()) is not None:
                 watch.idle, watch.sending = 0.0, True
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 watch.sending = False
+                if take is not None:
+                    await reply.flow(take)
         except GatewayError as error:
             call.error = error.code
             await send({"type": "http.response.body", "body": error_event(error), "more_body": True})

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from gateway.api.render import Headers, error_body, error_headers
-from gateway.api.server import WHOLE
+from gateway.api.server import PIECES, WHOLE
 from gateway.errors import GatewayError, InvalidRequest, TooLarge
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -131,6 +131,12 @@ async def send_whole(send: Send, scope: Scope, status: int, headers: Headers, bo
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def taker(scope: Scope) -> Callable[[bytes], bool] | None:
+    """What takes a piece of this request's streamed body without any waiting, where the server can."""
+    found: Callable[[bytes], bool] | None = scope.get("extensions", {}).get(PIECES)
+    return found
 
 
 class Attendance:

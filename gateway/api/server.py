@@ -1,11 +1,11 @@
-"""uvicorn's HTTP protocol with one ASGI extension: a whole reply in one message and one write.
+"""uvicorn's HTTP protocol with two ASGI extensions: a whole reply in one message and one write, and pieces in a call.
 
 The standard way costs two messages, two writes and two regular expressions per header. A reply that we made
-ourselves, from values that cannot hold a line break, needs none of that. Servers without the extension get
-the standard messages: see `edge.send_whole`.
+ourselves, from values that cannot hold a line break, needs none of that. Nor does a piece of a streamed body need a
+coroutine while its reader keeps up. Servers without the extensions get the standard messages: see `edge.py`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -17,7 +17,8 @@ WHOLE = "fairlead.reply"
 Header names are lower case and hold no content-length; values hold no CR or LF.
 """
 
-_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
+PIECES = "fairlead.pieces"
+"""Name of the extension whose value is `Cycle.take` of the request."""
 
 
 class Cycle(RequestResponseCycle):
@@ -52,6 +53,13 @@ class Cycle(RequestResponseCycle):
         self.message_event.set()
         self.on_response()
 
+    def take(self, piece: bytes) -> bool:
+        """Write a piece of a chunked body that has begun; false, and nothing is written, where that must wait."""
+        if self.flow.write_paused or self.disconnected or not self.chunked_encoding:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
     async def receive(self) -> Any:
         """As ASGI says; a body that has come whole by now is handed over without any waiting."""
         if self.more_body or not self.body or self.disconnected or self.waiting_for_100_continue:
@@ -68,8 +76,10 @@ class Protocol(HttpToolsProtocol):
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.cycle is not None:
-            self.cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
-            self.cycle.scope["extensions"] = _EXTENSIONS
+            cycle = cast("Cycle", self.cycle)
+            cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
+            extensions: dict[str, object] = {WHOLE: {}, PIECES: cycle.take}
+            cycle.scope["extensions"] = extensions  # type: ignore[typeddict-item] # uvicorn knows of dicts alone
 
     def shutdown(self) -> None:
         """The server stops: let an answer out that is complete, then close."""

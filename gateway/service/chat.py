@@ -10,6 +10,7 @@ from gateway.service.story import Parts, Story
 from gateway.service.stream import DONE, Reading
 from gateway.service.wish import Wish
 from gateway.telemetry.record import Call
+from gateway.transport.answer import Tap
 from providers.errors import ProviderError
 from providers.types import Completion
 
@@ -66,6 +67,11 @@ class Reply:
             self._story.read(reading)
             return DONE
         return piece
+
+    async def flow(self, sink: Tap) -> None:
+        """Give the next bytes of a stream to `sink` as they come; gives when `next` is to be asked again."""
+        if self._reading is not None:
+            await self._reading.flow(sink)
 
     async def settle(self) -> None:
         """Close the upstream if it still runs, and book what was used. Must be called exactly once."""

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.config.snapshot import Timeouts
 from gateway.service.wish import is_prose
+from gateway.transport.answer import Tap
 from gateway.transport.client import Answer
 from providers.adapter import ChatStream
 from providers.errors import ErrorKind, ProviderError
@@ -39,7 +40,7 @@ class Reading:
     """
 
     __slots__ = (
-        "_answer", "_decoder", "_failed", "_held", "_loop", "_over", "_pieces", "_request", "_silence",
+        "_answer", "_decoder", "_failed", "_held", "_loop", "_over", "_pieces", "_request", "_silence", "_sink",
         "_splitter", "_unreadable", "finish_reason", "id", "model", "shown", "usage",
     )  # fmt: skip
 
@@ -55,6 +56,7 @@ class Reading:
         self._held: deque[bytes] = deque()
         self._over = False
         self._failed: ProviderError | None = None
+        self._sink: Tap | None = None
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.model = ""
@@ -92,6 +94,28 @@ class Reading:
                 return framed[0] if len(framed) == 1 else b"".join(framed)
         return None
 
+    async def flow(self, sink: Tap) -> None:
+        """Give the next bytes to `sink` as they come, for as long as it takes them and nothing else happens.
+
+        `sink` says whether it took them. What it did not take, an error, and the end are left for `next`.
+        """
+        if not self._held and self._failed is None and not self._over:
+            self._sink = sink
+            await self._answer.pour(self._pass_on)
+
+    def _pass_on(self, piece: bytes) -> bool:
+        framed: list[bytes] = []
+        try:
+            self._digest(self._splitter.feed(piece), framed)
+        except ProviderError as error:
+            self._failed = error
+        self._breathe()
+        data = framed[0] if len(framed) == 1 else b"".join(framed)
+        if data and (self._sink is None or not self._sink(data)):
+            self._held.append(data)
+            return False
+        return self._failed is None
+
     def close(self) -> None:
         """Let go of the upstream; an answer that was not read to its end is cut there."""
         self._answer.close()
@@ -109,16 +133,21 @@ class Reading:
         else:
             self._over = True
             events = self._splitter.end()
+        content = self._digest(events, framed)
+        if self._over:
+            content |= self._take(self._decoder.end(), framed)
+            if self.finish_reason is None:
+                raise ProviderError(ErrorKind.PROTOCOL, "the stream ended without a finish reason")
+        return content
+
+    def _digest(self, events: Iterable[Event], framed: list[bytes]) -> bool:
+        """Append what these events are for the client; true when content was among it."""
         content = False
         for event in events:
             try:
                 content |= self._take(self._decoder.feed(event), framed)
             except ProviderError as error:
                 self._pass_over(event, error)
-        if self._over:
-            content |= self._take(self._decoder.end(), framed)
-            if self.finish_reason is None:
-                raise ProviderError(ErrorKind.PROTOCOL, "the stream ended without a finish reason")
         return content
 
     def _take(self, chunks: Iterable[Chunk], framed: list[bytes]) -> bool:
