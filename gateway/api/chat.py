@@ -29,6 +29,7 @@ from gateway.api.hints import REGION, SESSION, TAGS, hints_in
 from gateway.api.render import error_event
 from gateway.clock import Clock
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, Unavailable
+from gateway.lines import pairs
 from gateway.service.chat import Chat, Reply
 from gateway.service.keys import KeyRing
 from gateway.service.wish import Wish
@@ -37,11 +38,11 @@ from gateway.telemetry.recorder import Recorder
 
 ReadWish: TypeAlias = Callable[..., Wish]
 
-_JSON = (b"content-type", b"application/json")
+_JSON = b"content-type: application/json\r\n"
 _EVENTS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
+    b"content-type: text/event-stream; charset=utf-8\r\n",
+    b"cache-control: no-cache\r\n",
+    b"x-accel-buffering: no\r\n",
 )
 log = logging.getLogger("fairlead.api")
 
@@ -140,17 +141,17 @@ class Outgoing(NamedTuple):
 
 async def _send(send: Send, scope: Scope, call: Call, outgoing: Outgoing) -> None:
     reply, watch = outgoing
-    headers = reply.headers
-    headers += ((b"x-request-id", call.request_id.encode()),)
+    lines = reply.headers
+    lines += (b"x-request-id: %b\r\n" % call.request_id.encode(),)
     call.status = 200
     try:
         if not reply.streamed:
-            headers += (_JSON,)
-            await send_whole(send, scope, 200, headers, reply.body)
+            lines += (_JSON,)
+            await send_whole(send, scope, lines, reply.body)
             return
-        headers.extend(_EVENTS)
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        take = taker(scope)
+        lines += _EVENTS
+        await send({"type": "http.response.start", "status": 200, "headers": pairs(lines)})
+        take = await taker(send, scope)
         try:
             while (piece := await reply.next()) is not None:
                 watch.idle, watch.sending = 0.0, True

@@ -6,16 +6,17 @@ those gaps (RELIABILITY, measured 2026-11-20).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from gateway.api.render import Headers, error_body, error_headers
+from gateway.api.render import error_body, error_headers
 from gateway.api.server import PIECES, WHOLE
 from gateway.errors import GatewayError, InvalidRequest, TooLarge
+from gateway.lines import Lines, pairs
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Send: TypeAlias = Callable[[Message], Awaitable[object]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_HEADERS = 100
@@ -123,20 +124,21 @@ async def send_error(send: Send, error: GatewayError, request_id: str, *, close:
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_whole(send: Send, scope: Scope, status: int, headers: Headers, body: bytes) -> None:
-    """A reply whose body is known, in one write where the server can."""
-    if WHOLE in scope.get("extensions", ()):
-        await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+async def send_whole(send: Send, scope: Scope, lines: Lines, body: bytes) -> None:
+    """A good reply whose body is known, in one write where the server can."""
+    if "extensions" in scope and WHOLE in scope["extensions"]:
+        await send({"type": WHOLE, "lines": lines, "body": body})
         return
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    headers = [*pairs(lines), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def taker(scope: Scope) -> Callable[[bytes], bool] | None:
+async def taker(send: Send, scope: Scope) -> Callable[[bytes], bool] | None:
     """What takes a piece of this request's streamed body without any waiting, where the server can."""
-    found: Callable[[bytes], bool] | None = scope.get("extensions", {}).get(PIECES)
-    return found
+    if PIECES not in scope.get("extensions", ()):
+        return None
+    return cast("Callable[[bytes], bool]", await send({"type": PIECES}))
 
 
 class Attendance:

@@ -5,45 +5,45 @@ ourselves, from values that cannot hold a line break, needs none of that. Nor do
 coroutine while its reader keeps up. Servers without the extensions get the standard messages: see `edge.py`.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.transport import burst
 
 WHOLE = "fairlead.reply"
-"""Name of the extension in `scope["extensions"]`, and type of its message: status, headers, body.
+"""Name of the extension in `scope["extensions"]`, and type of its message: a 200 with its `lines` and its `body`.
 
-Header names are lower case and hold no content-length; values hold no CR or LF.
+The lines are as `gateway.lines` says, without the length.
 """
 
 PIECES = "fairlead.pieces"
-"""Name of the extension whose value is `Cycle.take` of the request."""
+"""Name of the extension, and type of its message: sending it gives `Cycle.take` of the request."""
+
+_OK = STATUS_LINE[200]
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}, PIECES: {}}
 
 
 class Cycle(RequestResponseCycle):
     """One request and its response."""
 
-    async def send(self, message: Any) -> None:
-        """As ASGI says, and the extension's message."""
+    async def send(self, message: Any) -> Any:
+        """As ASGI says, and the extensions' messages."""
+        if message["type"] == PIECES:
+            return self.take
         if message["type"] != WHOLE or self.response_started:
-            await super().send(message)
-            return
+            return await super().send(message)
         if self.disconnected:
-            return
+            return None
         if self.flow.write_paused:
             await self.flow.drain()
-        body = message["body"]
-        pairs = (*self.default_headers, *message["headers"])
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-        if lines.count(b"\n") != len(pairs) or lines.count(b"\r") != len(pairs):
+        body, lines = message["body"], b"".join(message["lines"])
+        if lines.count(b"\n") != len(message["lines"]) or lines.count(b"\r") != len(message["lines"]):
             raise RuntimeError("a header holds a line break")  # it would be a second response
-        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
-            STATUS_LINE[message["status"]],
-            lines,
-            b"" if self.keep_alive else b"connection: close\r\n",
-            len(body),
-        )
+        for name, value in self.default_headers:
+            lines += b"%b: %b\r\n" % (name, value)
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (_OK, lines, close, len(body))
         self.response_started = self.response_complete = True
         if self.keep_alive:
             burst.write(self.transport, head + body)
@@ -52,6 +52,7 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
         self.message_event.set()
         self.on_response()
+        return None
 
     def take(self, piece: bytes) -> bool:
         """Write a piece of a chunked body that has begun; false, and nothing is written, where that must wait."""
@@ -76,10 +77,8 @@ class Protocol(HttpToolsProtocol):
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.cycle is not None:
-            cycle = cast("Cycle", self.cycle)
-            cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
-            extensions: dict[str, object] = {WHOLE: {}, PIECES: cycle.take}
-            cycle.scope["extensions"] = extensions  # type: ignore[typeddict-item] # uvicorn knows of dicts alone
+            self.cycle.__class__ = Cycle  # uvicorn names the class in its own module and offers no other way
+            self.cycle.scope["extensions"] = _EXTENSIONS
 
     def shutdown(self) -> None:
         """The server stops: let an answer out that is complete, then close."""

@@ -70,8 +70,8 @@ class Bounded(server.Protocol):
 
     _head: int | None = 0  # bytes of an unfinished head; None while no head is awaited
     _late: asyncio.TimerHandle | None = None
-    _idle: asyncio.TimerHandle | None = None  # until the connection is closed, counted from `_refused_at`
-    _refused_at = 0.0
+    _idle: asyncio.TimerHandle | None = None  # when it rings, it is looked how long nobody has asked
+    _idle_since = 0.0
 
     def __init__(self, *given: Any, gate: Gate, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -86,6 +86,8 @@ class Bounded(server.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._head_ended()
+        if self._idle is not None:
+            self._idle.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -160,16 +162,33 @@ class Bounded(server.Protocol):
         """Answer one whole request, of which the parser never learns."""
         self._gate.refused()
         burst.write(self.transport, self._gate.refusal)
-        self._refused_at = self.loop.time()
-        if self._idle is None or self._idle is not self.timeout_keep_alive_task:
-            self._head_ended()
-            self._unset_keepalive_if_required()
-            self._close_when_idle()
+        self._head_ended()
+        self._rest()
+
+    def on_response_complete(self) -> None:
+        """An answer is out. As in uvicorn, but without a timer of its own for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_when_idle)
 
     def _close_when_idle(self) -> None:
-        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        self._idle = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self._head is not None or (cycle is not None and not cycle.response_complete):
+            return  # asked again meanwhile: the next answer sets the timer
         if left > 0:
-            self.timeout_keep_alive_task = self._idle = self.loop.call_later(left, self._close_when_idle)
+            self._idle = self.loop.call_later(left, self._close_when_idle)
         else:
             self.transport.close()
 

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from gateway.errors import GatewayError, InvalidRequest, LimitExceeded
 from gateway.limits import words
+from gateway.lines import Lines, texts
 
 WINDOW = "window"
 CONCURRENT = "concurrent"
@@ -137,21 +138,21 @@ class Limiter(Protocol):
 _OPENAI = tuple(
     (
         name,
-        f"x-ratelimit-limit-{name}".encode(),
-        f"x-ratelimit-remaining-{name}".encode(),
-        f"x-ratelimit-reset-{name}".encode(),
+        f"x-ratelimit-limit-{name}: %d\r\n".encode(),
+        f"x-ratelimit-remaining-{name}: %d\r\n".encode(),
+        f"x-ratelimit-reset-{name}: %b\r\n".encode(),
     )
     for name in ("requests", "tokens")
 )
 
 
-def headers(dimensions: Sequence[Dimension], verdict: Verdict) -> list[tuple[bytes, bytes]]:
+def headers(dimensions: Sequence[Dimension], verdict: Verdict) -> Lines:
     """What every answer says about the limits: OpenAI's six fields, the IETF draft's two, and when to retry.
 
     Of several limits on requests (or tokens) OpenAI's fields show the one with the least left. Nothing is
     said where nobody counted. Bytes and few calls, because this is written on every answer.
     """
-    told: list[tuple[bytes, bytes]] = []
+    told: Lines = []
     tightest: dict[str, tuple[int, int, float]] = {}
     policies = standings = b""
     soonest = verdict.retry_after
@@ -167,16 +168,12 @@ def headers(dimensions: Sequence[Dimension], verdict: Verdict) -> list[tuple[byt
     for name, limit, remains, resets in _OPENAI:
         if name in tightest:
             most, left, reset = tightest[name]
-            told += (
-                (limit, b"%d" % most),
-                (remains, b"%d" % left),
-                (resets, words.duration(reset).encode()),
-            )
+            told += (limit % most, remains % left, resets % words.duration(reset).encode())
     if policies:
-        told += ((b"ratelimit-policy", policies[:-2]), (b"ratelimit", standings[2:]))
+        told += (b"ratelimit-policy: %b\r\n" % policies[:-2], b"ratelimit: %b\r\n" % standings[2:])
     if not verdict.allowed and soonest is not None:
-        told.append((b"retry-after", b"%d" % math.ceil(soonest)))
-        told.append((b"retry-after-ms", b"%d" % math.ceil(soonest * 1000)))
+        told.append(b"retry-after: %d\r\n" % math.ceil(soonest))
+        told.append(b"retry-after-ms: %d\r\n" % math.ceil(soonest * 1000))
     return told
 
 
@@ -193,7 +190,7 @@ def refusal(dimensions: Sequence[Dimension], verdict: Verdict) -> GatewayError:
     blocking = [pair for pair in standing if pair[0].cost > pair[1]]
     budget = next((pair for pair in blocking if pair[0].kind == BUDGET), None)
     retry_after = 1.0 if verdict.retry_after is None else verdict.retry_after
-    told = {name.decode(): value.decode() for name, value in headers(dimensions, verdict)}
+    told = texts(headers(dimensions, verdict))
     if budget is not None:
         return _out_of_budget(*budget, retry_after, told)
     dimension = dimensions[verdict.denied or 0]

@@ -17,6 +17,7 @@ from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
 from gateway.limits.rules import LEASE_SECONDS, Dimension, Limiter, Verdict, headers, refusal
 from gateway.limits.template import Costs, Template, amounts, whose
+from gateway.lines import Lines
 
 Spent: TypeAlias = Callable[[Dimension, Mapping[str, str], float], Awaitable[int]]
 """Nano-dollars that a budget's ledger has from before a Unix time, by whom its columns say (see `template.whose`)."""
@@ -39,7 +40,7 @@ class Grant(Struct, kw_only=True, gc=False):
     dimensions: tuple[Dimension, ...] = ()
     verdict: Verdict = Verdict(allowed=True)
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> Lines:
         """The rate limit headers this grant entitles the client to."""
         return headers(self.dimensions, self.verdict) if self.dimensions else []
 

@@ -6,6 +6,7 @@ gets a reply calls `settle` on it when the last byte is out, or when the client 
 
 from gateway.config.snapshot import Caller
 from gateway.errors import GatewayError
+from gateway.lines import texts
 from gateway.service.story import Parts, Story
 from gateway.service.stream import DONE, Reading
 from gateway.service.wish import Wish
@@ -29,7 +30,7 @@ class Chat:
             result = await story.run()
         except BaseException as error:
             if isinstance(error, GatewayError):
-                error.headers.update((name.decode(), value.decode()) for name, value in story.headers())
+                error.headers.update(texts(story.headers()))
             await story.settle()
             raise
         if isinstance(result, Completion):

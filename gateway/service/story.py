@@ -6,7 +6,7 @@ and `broken` for a stream (which may go on elsewhere: `continuation.py`), then `
 
 import asyncio
 import re
-from typing import TypeAlias, cast
+from typing import cast
 
 from msgspec import Raw, Struct, structs
 
@@ -15,6 +15,7 @@ from gateway.config.live import Live
 from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
 from gateway.errors import GatewayError, LimitExceeded, UpstreamFailed
 from gateway.limits.template import Costs
+from gateway.lines import Lines
 from gateway.routing import cost
 from gateway.routing.plan import REASONS, plan
 from gateway.routing.policies import POLICIES
@@ -37,8 +38,6 @@ from gateway.telemetry.record import CONTINUATION, Attempt, Call
 from gateway.transport.client import Answer, Upstream
 from providers.errors import ErrorKind, ProviderError
 from providers.types import ChatRequest, Completion, HttpRequest, HttpResponse, Usage
-
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 """What a dropped parameter may be called to be named in a header: the name is the client's own text."""
@@ -376,21 +375,21 @@ class Story:
         if self._caller.soft:
             parts.outputs.note(self._caller.id, self._route.model, usage.output)
 
-    def headers(self) -> Headers:
+    def headers(self) -> Lines:
         """What the client is told beside the answer."""
         made = self._grant.headers() if self._grant is not None else []
         call = self._call
-        made += ((b"x-fairlead-attempts", b"%d" % len(call.attempts)),)
+        made += (b"x-fairlead-attempts: %d\r\n" % len(call.attempts),)
         if call.policy:
             why = (_ASCII[call.policy], _ASCII[call.reason], call.candidates)
-            made += ((b"x-fairlead-route", b"%b; reason=%b; candidates=%d" % why),)
+            made += (b"x-fairlead-route: %b; reason=%b; candidates=%d\r\n" % why,)
         attempt = self._attempt
         if attempt is not None:
-            made += ((b"x-fairlead-target", attempt.target.encode()),)
+            made += (b"x-fairlead-target: %b\r\n" % attempt.target.encode(),)
             if attempt.cost is not None:
-                made += ((b"x-fairlead-cost-usd", cost.dollars(attempt.cost).encode()),)
+                made += (b"x-fairlead-cost-usd: %b\r\n" % cost.dollars(attempt.cost).encode(),)
         told = attempt or (call.attempts[-1] if call.attempts else None)
         if told is not None and told.dropped:
             names = ",".join(name for name in told.dropped if _FIELD.fullmatch(name))
-            made += ((b"x-fairlead-dropped-params", names[:_MOST_NAMES].encode()),)
+            made += (b"x-fairlead-dropped-params: %b\r\n" % names[:_MOST_NAMES].encode(),)
         return made

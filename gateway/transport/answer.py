@@ -10,11 +10,11 @@ future, the one that waited for its headers.
 A reader that has nothing to think about may `pour`: it sleeps while its tap is called with each piece at the
 moment it comes, which spares a stream a task's turn of the event loop for every piece.
 
-Patience. `deadline` is a plain attribute that the reader assigns as often as it likes. The one timer of an
-answer is set only when the reader begins to wait for something due before the timer would ring. When it
-rings it looks at `deadline` again: not yet due, and it is set anew; due, and the answer fails with TIMEOUT
-and its source is aborted. A ring while nobody waits is ignored, because then the bytes did come, and a
-reader that is busy with a slow client is not the upstream's fault.
+Patience. `deadline` is a plain attribute that the reader assigns as often as it likes. The alarm of an
+answer is set only when the reader begins to wait for something due before it would ring. When it rings,
+`deadline` is looked at again: not yet due, and it is set anew; due, and the answer fails with TIMEOUT and
+its source is aborted. A ring while nobody waits is ignored, because then the bytes did come, and a reader
+that is busy with a slow client is not the upstream's fault. A source may lend its own alarm to all its answers.
 
 Memory. More than HIGH_WATER bytes that nobody has read pause the source until the reader waits again.
 
@@ -26,6 +26,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from gateway.transport.alarm import Alarm
 from gateway.transport.inflate import Inflate
 from providers.errors import ErrorKind, ProviderError
 
@@ -59,11 +60,18 @@ class Answer:
     """
 
     __slots__ = (
-        "_alarm", "_error", "_hidden", "_inflate", "_loop", "_name", "_paused", "_pieces", "_size", "_source",
-        "_tap", "_timer", "_waiter", "_wanted", "deadline", "headers", "status",
+        "_alarm", "_error", "_hidden", "_inflate", "_lent", "_loop", "_name", "_paused", "_pieces", "_size",
+        "_source", "_tap", "_waiter", "_wanted", "deadline", "headers", "status",
     )  # fmt: skip
 
-    def __init__(self, source: Source, name: str, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        name: str,
+        loop: asyncio.AbstractEventLoop,
+        deadline: float,
+        alarm: Alarm | None = None,
+    ) -> None:
         self.status = 0
         self._hidden: Sequence[bytes] = ()
         self.headers: Mapping[str, str] = {}
@@ -79,8 +87,9 @@ class Answer:
         self._paused = False
         self._tap: Tap | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._alarm = math.inf  # when the timer rings
+        self._lent = alarm is not None
+        self._alarm = alarm or Alarm(loop)
+        self._alarm.look = self._look
 
     # The reader's side.
 
@@ -163,8 +172,8 @@ class Answer:
         if self._paused and self._source is not None:
             self._paused = False
             self._source.resume()
-        if self.deadline < self._alarm:
-            self._set_alarm()
+        if self.deadline < self._alarm.at:
+            self._alarm.set(self.deadline)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -172,21 +181,14 @@ class Answer:
             self.close()
             raise
 
-    def _set_alarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._alarm = self.deadline
-        self._timer = self._loop.call_at(self._alarm, self._ring)
-
-    def _ring(self) -> None:
-        self._timer, self._alarm = None, math.inf
+    def _look(self) -> None:
         if self._waiter is None:
             return
         if self._loop.time() >= self.deadline:
             late = "fell silent within its answer" if self.status else "did not begin to answer in time"
             self._give_up(ErrorKind.TIMEOUT, late)
         elif self.deadline < math.inf:
-            self._set_alarm()
+            self._alarm.set(self.deadline)
 
     def _give_up(self, kind: ErrorKind, what: str) -> None:
         source = self._source
@@ -231,10 +233,9 @@ class Answer:
         self._end()
 
     def _end(self) -> None:
-        self._source = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._source = self._alarm.look = None
+        if not self._lent:
+            self._alarm.cancel()
         self._wake()
 
     def _wake(self) -> None:

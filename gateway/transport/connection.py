@@ -31,6 +31,7 @@ from weakref import WeakKeyDictionary
 import httptools
 
 from gateway.transport import burst
+from gateway.transport.alarm import Alarm
 from gateway.transport.answer import Answer
 from gateway.transport.outgoing import Origin
 from providers.errors import ErrorKind, ProviderError
@@ -57,8 +58,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "__weakref__", "_answer", "_buffer", "_complete", "_keep", "_loop", "_name", "_parser", "_pieces", "_raw",
-        "_release", "_transport", "_unproductive", "_used", "born", "idle_since", "on_body", "on_header",
+        "__weakref__", "_alarm", "_answer", "_buffer", "_complete", "_keep", "_loop", "_name", "_parser", "_pieces",
+        "_raw", "_release", "_transport", "_unproductive", "_used", "born", "idle_since", "on_body", "on_header",
         "origin",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self._name = str(origin)
         self._release = release
         self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop)
         self._buffer = _buffer_of(self._loop)
         self.born = self.idle_since = self._loop.time()
         self._answer: Answer | None = None
@@ -92,7 +94,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         due = self._loop.time() + headers
         due = min(deadline, due)
-        answer = self._answer = Answer(self, self._name, self._loop, due)
+        answer = self._answer = Answer(self, self._name, self._loop, due, self._alarm)
         self._complete = False
         self._unproductive = 0
         self._raw.clear()
@@ -168,6 +170,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by whatever cause."""
+        self._alarm.cancel()
         answer = self._answer
         if answer is None:
             return

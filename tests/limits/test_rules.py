@@ -13,6 +13,7 @@ from gateway.limits import words
 from gateway.limits.periods import SECONDS
 from gateway.limits.rules import Dimension, Verdict, headers, refusal
 from gateway.limits.template import BUCKETS, Costs, Template, amounts
+from gateway.lines import Lines, texts
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 RULES = (
@@ -25,8 +26,8 @@ RULES = (
 CHAT = Costs(tokens=1_000, nano_dollars=NANO // 2)
 
 
-def text(told: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    return [(name.decode(), value.decode()) for name, value in told]
+def text(told: Lines) -> list[tuple[str, str]]:
+    return list(texts(told).items())
 
 
 def caller(*rules: LimitRule, organisation: str = "acme") -> Caller:

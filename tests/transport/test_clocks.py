@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from gateway.transport.alarm import Alarm
 from gateway.transport.answer import Answer
 from providers.errors import ErrorKind, ProviderError
 from tests.transport.calls import ask, calling, collect, post
@@ -67,6 +68,24 @@ async def test_a_deadline_may_be_brought_forward_and_put_off() -> None:
     assert await anext(aiter(got)) == b"b"
     got.deadline = loop.time() + 0.02
     assert (await collect(got))[1] is not None
+
+
+@both_loops()
+async def test_an_alarm_that_one_answer_left_behind_rings_for_the_next_one_in_its_own_time() -> None:
+    loop = asyncio.get_running_loop()
+    alarm = Alarm(loop)
+    source, began = Nowhere(), loop.time()
+    first = Answer(source, "upstream", loop, began + 0.03, alarm)
+    waiting = asyncio.ensure_future(first.opened())
+    await asyncio.sleep(0)
+    first.begin(200, {})
+    first.finish()
+    await waiting
+    second = Answer(source, "upstream", loop, began + 0.1, alarm)
+    with pytest.raises(ProviderError) as caught:
+        await second.opened()
+    assert caught.value.kind is ErrorKind.TIMEOUT
+    assert loop.time() >= began + 0.1
 
 
 @both_loops()
