@@ -1,5 +1,6 @@
 """`fairlead`: one command, a few verbs. Each verb's module is imported only when it is called."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,6 +56,7 @@ def serve(
     inherited: Annotated[int | None, typer.Option("--fd", hidden=True)] = None,
 ) -> None:
     """Serve the gateway."""
+    gc.disable()  # until the server collects once, when all is loaded: what is loaded stays
     from gateway.commands.serve import Options, run  # noqa: PLC0415 - a server's imports are not for `--help`
 
     run(

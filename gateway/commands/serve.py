@@ -6,6 +6,7 @@ by itself. With several it only watches: each worker inherits the door and takes
 """
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -141,6 +142,7 @@ def _serve_many(
 
     Live(settings.config, os.environ, settings.data_dir)  # a file that is no good is said here, once
     os.environ.setdefault("FAIRLEAD_REPLICAS", str(options.workers))
+    gc.enable()
     arguments = [sys.executable, "-m", "gateway", "serve", "--fd", str(door.fileno())]
     arguments += ["--grace", str(options.grace), "--drain", str(options.drain)]
     if options.config is not None:

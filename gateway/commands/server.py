@@ -254,6 +254,7 @@ class Draining(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
+        gc.enable()
         sys.stdout.write(self._banner)
         sys.stdout.flush()
 

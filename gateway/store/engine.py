@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Dialect, Insert, Table, TextClause, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as QueueTimeout
@@ -118,6 +118,8 @@ async def when_there(work: Callable[[], Awaitable[None]]) -> None:
 def insert_once(transaction: Transaction, table: Table) -> Insert:
     """An INSERT that does nothing where a unique key is already taken."""
     if is_postgres(transaction):
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to load, and not everybody's
+
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
 
