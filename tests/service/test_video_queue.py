@@ -110,6 +110,20 @@ async def test_whoever_would_miss_its_deadline_goes_to_the_cloud_without_a_budge
             assert targets(await r.over(second)) == ["cloud/m"]
 
 
+@pytest.mark.parametrize(("seconds", "goes"), [("20", True), ("120", False)])
+async def test_whoever_would_miss_the_deadline_of_its_request_goes_to_the_cloud(
+    tmp_path: Path, seconds: str, goes: bool
+) -> None:
+    async with Worker(rate=1.0, free_in=30.0) as worker, Provider() as cloud:
+        async with waiting(tmp_path, fleet(worker, cloud=cloud), worker) as (r, second):
+            third = await r.create(prompt="the third", deadline=seconds, **SIZE)
+            if goes:
+                assert targets(await r.over(third)) == ["cloud/m"]
+            else:
+                await r.until(third, lambda job: job.waiting_since is not None)
+            assert (await r.until(second, lambda job: job.waiting_since is not None)).attempts == ()
+
+
 async def test_where_there_is_no_cloud_everybody_waits(tmp_path: Path) -> None:
     async with Worker(rate=1.0, free_in=60.0) as worker:
         async with waiting(tmp_path, fleet(worker, budget=10.0), worker) as (r, second):
