@@ -227,7 +227,7 @@ def wanted(ask: Ask, now: float) -> Wanted:
         uploaded=bool(ask.inputs),
         audio=ask.audio,
         seed=ask.seed is not None,
-        strength=ask.strength is not None,
+        strength=ask.strength,
         words=Words(
             prompt=ask.prompt, negative_prompt=ask.negative_prompt,
             style_preset=ask.style_preset, camera_movement=ask.camera_movement,

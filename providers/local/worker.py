@@ -154,7 +154,7 @@ class Worker:
         }
 
     def _model(self, model: Model) -> Mapping[str, Any]:
-        """What it can make and how fast: `rate` is seconds of work per megapixel and second of video."""
+        """What it can make and how fast: `rate` is seconds of work per megapixel and second of video, at its steps."""
         rate = self.runner.rate(model.id)
         return {**msgspec.to_builtins(model), "rate": None if rate is None else round(rate, 6)}
 

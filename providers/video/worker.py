@@ -51,6 +51,7 @@ class _Model(Struct):
     min_seconds: float | None = None
     max_seconds: float | None = None
     rate: float | None = None
+    strength: float | None = None
 
 
 class _Status(Struct):
@@ -76,7 +77,10 @@ def worker_status(response: HttpResponse) -> WorkerStatus:
         raise error(response)
     told = read(_status, response)
     return WorkerStatus(
-        models={model.id: WorkerModel(limits=_limits(model), rate=model.rate) for model in told.models},
+        models={
+            model.id: WorkerModel(limits=_limits(model), rate=model.rate, strength=model.strength)
+            for model in told.models
+        },
         free_slots=told.free_slots if told.ready else 0,
         free_in=told.eta_s,
     )

@@ -145,7 +145,7 @@ def test_a_video_has_all_of_openais_keys_from_the_first_answer_on(finished: dict
     assert set(finished) - KEYS == {"seed", "output"}
     assert {key: type(finished[key]) for key in KEYS} == {key: type(expected[key]) for key in KEYS}
     assert (finished["size"], finished["seconds"]) == ("65x64", "1")
-    rendered = {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False}
+    rendered = {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False, "steps": None}
     assert finished["output"] == {**rendered, "gpu_seconds": finished["output"]["gpu_seconds"]}
 
 
