@@ -3,7 +3,8 @@
 import hmac
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,10 +28,14 @@ LARGEST_BODY = LARGEST_CLIP + LARGEST_IMAGE  # a video, or a picture in base64, 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 """A request of an application without users or sessions of Litestar's."""
+Lifespan: TypeAlias = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
-def build(worker: Worker, key: str) -> Litestar:
-    """The application. `key` is the bearer key of everything under /v1, empty when none is needed."""
+def build(worker: Worker, key: str, lifespan: Sequence[Lifespan] = ()) -> Litestar:
+    """The application. `key` is the bearer key of everything under /v1, empty when none is needed.
+
+    What is in `lifespan` goes on as long as the application is served.
+    """
     videos = Router(
         "/v1",
         guards=[_guard(key)],
@@ -54,6 +59,7 @@ def build(worker: Worker, key: str) -> Litestar:
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,
         logging_config=None,  # the program set its logging up already
+        lifespan=list(lifespan),
     )
 
 
