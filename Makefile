@@ -5,13 +5,16 @@ BIN := .venv/bin
 TORCH := torch==2.13.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve test check format lint types contracts bench lock clean
+.PHONY: serve test test-ray check format lint types contracts bench lock clean
 
 serve: .venv/runtime  ## start the gateway with the zero-key demo on http://127.0.0.1:4000
 	@$(BIN)/fairlead serve --demo
 
 test: .venv/dev  ## run every test
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+test-ray: .venv/ray  ## the tests of the worker on Ray, which starts a cluster
+	@$(BIN)/python -m pytest tests/providers/local/ray_cluster.py
 
 check: format lint types contracts test  ## everything a change must pass
 
@@ -35,6 +38,8 @@ lock:  ## resolve requirements/*.txt anew; needs uv
 		--group build pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
 		--group build --group dev --extra worker --no-emit-package torch pyproject.toml -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q \
+		--extra ray --constraint requirements/dev.txt pyproject.toml -o requirements/ray.txt
 
 clean:
 	rm -rf .venv .fairlead
@@ -53,4 +58,9 @@ clean:
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet $(TORCH)
+	@touch $@
+
+.venv/ray: requirements/ray.txt .venv/dev
+	@echo "Installing Ray ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/ray.txt
 	@touch $@

@@ -276,11 +276,14 @@ class VideoRequest(Struct, frozen=True, kw_only=True):
 class WorkerModel(Struct, frozen=True, kw_only=True):
     """What a worker can make with one of its models.
 
-    `rate` is seconds of work per megapixel and second of video, None before it has made any.
+    `rate` is seconds of work per megapixel and second of video, None before it has made any. Of a video that is
+    drawn over it takes a part of that: as much as becomes new, `strength` when the request does not say; None where
+    none is drawn over.
     """
 
     limits: VideoLimits
     rate: float | None = None
+    strength: float | None = None
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):

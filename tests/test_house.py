@@ -262,7 +262,7 @@ def commands() -> Mapping[str, set[str]]:
         found[name] = options(command)
         for inner, below in getattr(command, "commands", {}).items():
             found[f"{name} {inner}"] = options(below)
-    parsers = {"worker": worker._parser()}
+    parsers = {"worker": worker.parser()}
     for action in parsers["worker"]._actions:
         if isinstance(action, argparse._SubParsersAction):
             parsers |= {f"worker {name}": parser for name, parser in action.choices.items()}

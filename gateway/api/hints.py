@@ -1,4 +1,4 @@
-"""What a client may say about routing in headers beside its request."""
+"""What a client may say in headers beside its request: where it may go, and by when it must be done."""
 
 import re
 from collections.abc import Mapping
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from gateway.errors import InvalidRequest
+from gateway.service import field_values as values
 from gateway.service.video_request import Wish as VideoWish
 from gateway.service.wish import Hints
 
 TAGS, REGION, SESSION = b"x-fairlead-tags", b"x-fairlead-region", b"x-session-id"
+DEADLINE = b"x-fairlead-deadline"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_TAGS = 20
@@ -31,12 +33,21 @@ def hints_in(headers: Mapping[bytes, bytes]) -> Hints:
 
 
 def placed(wish: VideoWish, headers: Mapping[bytes, bytes]) -> VideoWish:
-    """A wish for a video with what these headers say of where it may go. Raises InvalidRequest."""
-    if TAGS not in headers and REGION not in headers:
-        return wish
-    hints = hints_in(headers)
-    ask = replace(wish.ask, tags=tuple(sorted(hints.tags)), region=hints.region)
-    return replace(wish, ask=ask)
+    """A wish for a video with what these headers say of where it may go and by when. Raises InvalidRequest."""
+    ask = wish.ask
+    if TAGS in headers or REGION in headers:
+        hints = hints_in(headers)
+        ask = replace(ask, tags=tuple(sorted(hints.tags)), region=hints.region)
+    return replace(wish, ask=replace(ask, deadline=deadline(headers, ask.deadline)))
+
+
+def deadline(headers: Mapping[bytes, bytes], said: float | None) -> float | None:
+    """Seconds until a video must be there: as the request itself said, else as these headers do."""
+    if DEADLINE not in headers:
+        return said
+    name = DEADLINE.decode()
+    told = values.deadline({name: _text(headers, DEADLINE)}, name)
+    return told if said is None else said
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

@@ -89,7 +89,8 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     `default_cap` is the output of a request that names no cap. `quota` is who the target's own limits are
     counted for, None when it has none. `written` is what the file says of a video model itself, which counts more
     than what is known of it. `pace` is how long a worker takes: seconds per megapixel and second of video, None
-    when not known.
+    when not known; `redraw` the part of that for a video it draws over, where the request does not say, None where
+    it draws over none.
     """
 
     id: str
@@ -106,6 +107,7 @@ class RouteTarget(Struct, frozen=True, kw_only=True):
     quota: "Caller | None" = None
     written: Json = {}
     pace: float | None = None
+    redraw: float | None = None
 
 
 class Moderation(Struct, frozen=True, kw_only=True):

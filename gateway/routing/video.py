@@ -32,11 +32,11 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """What routing must know of a request.
 
     `inputs` are the roles of its pictures and clips; `linked` says that there are links to follow among
-    them, `uploaded` that there are bytes. `home` is
-    the only target that may serve it (a remix starts from something that exists only there). `priced`
-    excludes targets of unknown price. `audio` says whether it shall have sound, `seed` and `strength` whether
-    it has one; `words` are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is
-    edited keeps its length and its size, one that is extended its size, whatever else a target makes.
+    them, `uploaded` that there are bytes. `home` is the only target that may serve it (a remix starts from
+    something that exists only there). `priced` excludes targets of unknown price. `audio` says whether it shall
+    have sound, `seed` whether it has one, `strength` how much of the video it begins with becomes new; `words`
+    are its texts. `strict` wants all of it done natively. `now` is Unix seconds. A video that is edited keeps its
+    length and its size, one that is extended its size, whatever else a target makes.
     `tags` and `region` are what the target must have, `draw` is in [0, 1), None where canaries do not matter.
     """
 
@@ -49,7 +49,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     uploaded: bool = False
     audio: bool | None = None
     seed: bool = False
-    strength: bool = False
+    strength: float | None = None
     words: Words | None = None
     strict: bool = False
     now: float = 0.0
@@ -121,7 +121,7 @@ def rate(target: RouteTarget, wanted: Wanted) -> int | None:
     """
     price = target.price
     if price is not None and price.gpu_second is not None and target.pace is not None:
-        return math.ceil(price.gpu_second * target.pace * _megapixels(wanted.size))
+        return math.ceil(price.gpu_second * target.pace * _megapixels(wanted.size) * _share(target, wanted))
     if price is None or not price.tiers:
         return None if price is None else price.per_second
     found = shape(wanted.size, ratios(target.target.video, wanted.inputs) or {})
@@ -134,7 +134,14 @@ def run(target: RouteTarget, wanted: Wanted) -> float | None:
     """Seconds of work that a worker needs for it, by its last videos; None when not known."""
     if target.pace is None:
         return None
-    return target.pace * _megapixels(wanted.size) * wanted.seconds
+    return target.pace * _megapixels(wanted.size) * wanted.seconds * _share(target, wanted)
+
+
+def _share(target: RouteTarget, wanted: Wanted) -> float:
+    """What part of its steps a worker makes: of a video that it draws over, as much as becomes new."""
+    if target.redraw is None or wanted.operation not in ("edit", "remix"):
+        return 1.0
+    return target.redraw if wanted.strength is None else wanted.strength
 
 
 def _megapixels(size: str) -> float:

@@ -63,7 +63,9 @@ def _seen(target: RouteTarget, seen: Seen) -> RouteTarget:
     if status is None:
         return target
     model = status.models.get(target.target.model)
-    limits = VideoLimits(operations=()) if model is None else replace(model.limits, **target.written)
+    if model is None:
+        return replace(target, target=replace(target.target, video=VideoLimits(operations=())), pace=None)
+    limits = replace(model.limits, **target.written)
     return replace(
-        target, target=replace(target.target, video=limits), pace=None if model is None else model.rate
+        target, target=replace(target.target, video=limits), pace=model.rate, redraw=model.strength
     )

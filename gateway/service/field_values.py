@@ -15,6 +15,8 @@ from gateway.errors import InvalidRequest
 from providers.types import UNREADABLE
 
 MAX_SECONDS = 3_600.0
+MAX_DEADLINE = 3_600.0
+"""Seconds after which a video is given up in any case."""
 _TIERS: Mapping[str, str] = {"480p": "854x480", "720p": "1280x720", "1080p": "1920x1080"}
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 
@@ -129,6 +131,18 @@ def strength(left: dict[str, object]) -> float | None:
     if found is None or not 0 < found <= 1:
         message = f"`strength` is {shown(value)}; it must be a number above 0, up to 1."
         raise InvalidRequest(message, param="strength")
+    return found
+
+
+def deadline(left: dict[str, object], name: str = "deadline") -> float | None:
+    """Seconds from now after which nobody wants the video any more."""
+    value = left.pop(name, None)
+    if value is None:
+        return None
+    found = number(value)
+    if found is None or not 1 <= found <= MAX_DEADLINE:
+        message = f'`{name}` is {shown(value)}; it must be a number of seconds from 1 to {MAX_DEADLINE:g}, as in "90".'
+        raise InvalidRequest(message, param=name)
     return found
 
 

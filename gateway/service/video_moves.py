@@ -7,7 +7,7 @@ the commit, and are found again by whoever comes next if the process dies in bet
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -75,13 +75,16 @@ class Moves:
         Given up, an answer would be a doubt. Should the lease run out meanwhile, the fence says so. Writing
         again what was written before its confirmation got lost changes nothing.
         """
-        while True:
-            try:
-                await self.go(job, event, attempt, told=told)
-            except Unavailable:
-                await asyncio.sleep(_AGAIN)
-            else:
-                return
+        await _insist(lambda: self.go(job, event, attempt, told=told))
+
+    async def untried(self, job: Job, attempt: Attempt) -> None:
+        """The same for a worker that had no slot after all: the job waits again, as if it had not been asked."""
+        await _insist(lambda: self._untry(job, attempt))
+
+    async def _untry(self, job: Job, attempt: Attempt) -> None:
+        async with self._database.write() as transaction:
+            await _save(transaction, _moved(job, "refused", None), None, release=True)
+            await jobs.drop_attempt(transaction, job.id, attempt.number)
 
     async def fail(self, job: Job, code: str, attempt: Attempt | None = None, *, message: str = "") -> None:
         """The end of a job that cannot be delivered; the message is ours unless the request is at fault."""
@@ -135,6 +138,17 @@ class Moves:
     def _tell(self, job: Job, attempt: Attempt | None) -> None:
         if attempt is not None:
             self._observe.job_attempt(job, attempt)
+
+
+async def _insist(write: Callable[[], Awaitable[object]]) -> None:
+    """Write, however long the database is away."""
+    while True:
+        try:
+            await write()
+        except Unavailable:
+            await asyncio.sleep(_AGAIN)
+        else:
+            return
 
 
 async def _save(transaction: Transaction, job: Job, attempt: Attempt | None, *, release: bool) -> Job:

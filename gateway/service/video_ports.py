@@ -10,6 +10,7 @@ from msgspec import Struct
 from gateway.clock import SYSTEM, Clock
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.media.workshop import Workshop
+from gateway.service.field_values import MAX_DEADLINE
 from gateway.service.moderation import Moderator
 from gateway.service.video_links import Links
 from gateway.service.video_results import Results
@@ -79,15 +80,15 @@ WEBHOOK_WAITS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_8
 class Figures(Struct, frozen=True, kw_only=True):
     """How video jobs are run. Times in seconds.
 
-    `deadline`: longest life of a job. `keep`: how long finished content can be fetched. `patience`: how
-    long targets that are away are asked again (busy ones are until the deadline). `uncertain`: how long a
-    doubtful submit waits before the job fails. `gone_grace`: for how long after a submit a target may not
-    know its own operation yet. `poll`: the shortest pause between two polls of an operation.
+    `deadline`: longest life of a job, whose request may say less. `keep`: how long finished content can be
+    fetched. `patience`: how long targets that are away are asked again (busy ones are until the deadline).
+    `uncertain`: how long a doubtful submit waits before the job fails. `gone_grace`: for how long after a
+    submit a target may not know its own operation yet. `poll`: the shortest pause between two polls of an operation.
     `concurrency`: steps at a time in this process. `lease` is renewed every `renew`. `webhook_waits`: pauses
     after each sending of a webhook in vain.
     """
 
-    deadline: float = 3600.0
+    deadline: float = MAX_DEADLINE
     keep: float = 86_400.0
     patience: float = 600.0
     uncertain: float = 60.0

@@ -6,7 +6,8 @@ The line is in the database: jobs whose `waiting_since` is set, in the order `jo
 process draws up the same plan for its first LINE jobs from the same rows and from what the workers say
 (`gateway/routing/slots.py`), again whenever a worker may have got free. A job whose turn has come, or that must
 go elsewhere, is made due; whoever claims it asks `choose`, which looks at the worker once more before it gives
-the job away. Two processes may still meet at one worker: then one of the jobs waits there instead of here.
+the job away. Two processes may still meet at one worker: it refuses the second job, which waits on here as if
+it had not been asked.
 
 A job beyond the first LINE has no turn of its own; when it arrives, the end of the plan tells how long it will
 take at least. Each is looked at again at the last moment at which it could begin in time.

@@ -39,7 +39,8 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     target that made it (`home`) and that target's operation; an edit or an extension begins with one of the
     stored files, which is `source_seconds` long, and `seconds` is what it makes anew. `priced` says that only
     targets with a known price may serve it, `strict` only those that need nothing folded into the prompt or
-    left out. `tags` and `region` are what a target must have, `draw` is what canaries go by.
+    left out. `tags` and `region` are what a target must have, `draw` is what canaries go by. `deadline` is in how
+    many seconds from its acceptance it must be there.
     `callback_url` is where its end is told, `base_url` where clients find this gateway, `trace` the
     W3C traceparent of the request; no provider sees any of them.
     """
@@ -68,6 +69,7 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: Sequence[str] = ()
     region: str = ""
     draw: float | None = None
+    deadline: float | None = None
     callback_url: str | None = None
     base_url: str = ""
     trace: str = ""
@@ -225,7 +227,7 @@ def wanted(ask: Ask, now: float) -> Wanted:
         uploaded=bool(ask.inputs),
         audio=ask.audio,
         seed=ask.seed is not None,
-        strength=ask.strength is not None,
+        strength=ask.strength,
         words=Words(
             prompt=ask.prompt, negative_prompt=ask.negative_prompt,
             style_preset=ask.style_preset, camera_movement=ask.camera_movement,
@@ -257,6 +259,7 @@ def read_remix(fields: Mapping[str, object]) -> Mapping[str, Any]:
     return {
         "prompt": values.needed(left, "prompt", MAX_PROMPT),
         "strength": values.strength(left),
+        "deadline": values.deadline(left),
         "callback_url": values.text(left, "callback_url", MAX_TEXT),
     }
 
@@ -274,7 +277,7 @@ def _default_model(surface: Surface) -> str:
 
 
 def _manner(left: dict[str, object]) -> dict[str, Any]:
-    """The fields that every kind of ask has: in which manner it is to be made, and who is told."""
+    """The fields that every kind of ask has: in which manner it is to be made, by when, and who is told."""
     return {
         "seed": values.seed(left),
         "negative_prompt": values.text(left, "negative_prompt", MAX_TEXT),
@@ -282,6 +285,7 @@ def _manner(left: dict[str, object]) -> dict[str, Any]:
         "camera_movement": _camera(left),
         "audio": values.flag(left, "audio"),
         "strict": _strict(left),
+        "deadline": values.deadline(left),
         "callback_url": values.text(left, "callback_url", MAX_TEXT),
     }
 

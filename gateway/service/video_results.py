@@ -17,6 +17,7 @@ from gateway.service.video_request import Wish
 
 _OF_NO_MATTER: Mapping[str, Any] = {
     "surface": "", "callback_url": None, "base_url": "", "trace": "", "priced": False, "draw": None,
+    "deadline": None,
 }  # fmt: skip
 """What the same video may be asked with in another way."""
 

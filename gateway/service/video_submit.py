@@ -13,6 +13,7 @@ from gateway.config.snapshot import RouteTarget, Snapshot
 from gateway.media.workshop import Workshop
 from gateway.routing import video
 from gateway.routing.policies import Dice
+from gateway.routing.workers import is_worker
 from gateway.service import attempts as rules
 from gateway.service.attempts import SUBMIT, Place
 from gateway.service.tokens import Tokens
@@ -161,6 +162,8 @@ class Submitting:
             if update.operation is None:
                 raise ProviderError(ErrorKind.PROTOCOL, "The provider did not say which operation it began.")
         except ProviderError as error:
+            if is_worker(place.target) and SUBMIT[error.kind].busy:
+                return await self._no_slot(job, attempt, error)
             in_doubt = made.repeat or rules.certainty(error) == rules.UNKNOWN
             if not in_doubt or SUBMIT[error.kind].final:
                 return await self._refused(job, attempt, error, event="refused")
@@ -176,6 +179,12 @@ class Submitting:
             replace(job, due_at=due, tries=0, warnings=warnings), "created", begun, told=update
         )
         return None
+
+    async def _no_slot(self, job: Job, attempt: Attempt, error: ProviderError) -> None:
+        """Another gateway was faster: the job waits in line as before, and nothing is held against anyone."""
+        now = self._moves.clock.now()
+        due = min(now + max(rules.pause(1), error.retry_after or 0.0), job.deadline_at)
+        await self._moves.untried(replace(job, due_at=due, tries=0, waiting_since=now), attempt)
 
     async def _again(self, job: Job, attempt: Attempt, error: ProviderError) -> None:
         """Ask the same target once more, later: it recognises repeats."""

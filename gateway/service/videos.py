@@ -272,7 +272,7 @@ class Videos:
         return rows
 
     def _job(self, caller: Caller, wish: Wish, fingerprint: bytes, lease: str) -> Job:
-        now = self._parts.clock.now()
+        now, longest = self._parts.clock.now(), self._parts.figures.deadline
         return Job(
             id=f"video_{ulid(now)}",
             caller=caller.id,
@@ -288,7 +288,7 @@ class Videos:
             phase=job_states.ACCEPTED,
             warnings=[f"`{name[:64]}` is not a field of this call and was ignored" for name in wish.ignored],
             created_at=now,
-            deadline_at=now + self._parts.figures.deadline,
+            deadline_at=now + min(wish.ask.deadline or longest, longest),
             due_at=now,
             cache_key=wish.cache_key,
         )

@@ -316,6 +316,11 @@ async def put_attempt(transaction: Transaction, job: str, attempt: Attempt) -> N
         await transaction.execute(insert(attempts).values(job=job, **values))
 
 
+async def drop_attempt(transaction: Transaction, job: str, number: int) -> None:
+    """Forget an attempt that nothing came of; only inside a transaction that also saves the job."""
+    await transaction.execute(delete(attempts).where(attempts.c.job == job, attempts.c.number == number))
+
+
 def _visible(caller: str) -> Select[Any]:
     return select(jobs).where(jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
 

@@ -18,16 +18,13 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
-from providers.local.app import build
 from providers.local.diffusion.directory import find_directory, read_index
 from providers.local.diffusion.settings import ModelSettings, SetupError, one_model, read_models
 from providers.local.engine import CANNOT_LOAD, ENGINES
-from providers.local.gpu import Gpus
 from providers.local.hangup import wait_for_hangup
-from providers.local.queue import InUseError, Queue
-from providers.local.runner import Runner
+from providers.local.parent import Parent
+from providers.local.queue import InUseError
 from providers.local.settings import KEY_VARIABLE, PACE_VARIABLE, Settings
-from providers.local.worker import Worker
 
 log = logging.getLogger("fairlead.worker")
 
@@ -68,35 +65,19 @@ class _Server(uvicorn.Server):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to stop or its engine can never be loaded; the process's exit status."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if given.command:
             _need_libraries(given.command)
             return int(import_module(COMMANDS[given.command]).run(given))
-        engine, told = _engine(given)
+        settings, command = setup(given)
     except (SetupError, OSError) as wrong:
         return _complain(f"{wrong}")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    settings = Settings(
-        engine=engine,
-        data_dir=given.data_dir,
-        queue_size=given.queue_size,
-        keep=given.keep_hours * 3600,
-        key=os.environ.get(KEY_VARIABLE, ""),
-    )
     try:
-        queue = Queue(settings.data_dir)
-        with contextlib.closing(queue), _listen(given.host, given.port) as listener:
-            command = (sys.executable, "-m", "providers.local.child", engine, *told)
-            return asyncio.run(
-                _serve(
-                    settings,
-                    Runner(queue, command, settings.keep),
-                    queue,
-                    listener,
-                    watch_stdin=given.watch_stdin,
-                )
-            )
+        parent = Parent(settings, command)
+        with contextlib.closing(parent), _listen(given.host, given.port) as listener:
+            return asyncio.run(_serve(settings, parent, listener, watch_stdin=given.watch_stdin))
     except InUseError:
         return _complain(f"--data-dir {settings.data_dir} is in use by another worker: give each its own.")
     except sqlite3.Error as broken:
@@ -105,7 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{failed}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def setup(given: argparse.Namespace) -> tuple[Settings, Sequence[str]]:
+    """What a worker is started with, and the command of its engine. Raises SetupError or OSError."""
+    engine, told = _engine(given)
+    settings = Settings(
+        engine=engine,
+        data_dir=given.data_dir,
+        queue_size=given.queue_size,
+        keep=given.keep_hours * 3600,
+        key=os.environ.get(KEY_VARIABLE, ""),
+    )
+    return settings, (sys.executable, "-m", "providers.local.child", engine, *told)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Reads the command line."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("fairlead worker", None, _ABOUT, _MORE, formatter_class=layout)
     _add_commands(parser)
@@ -240,30 +235,25 @@ def _complain(what: str) -> int:
     return 1
 
 
-async def _serve(
-    settings: Settings, runner: Runner, queue: Queue, listener: socket.socket, *, watch_stdin: bool
-) -> int:
-    gpus = Gpus()
-    app = build(Worker(settings, queue, runner, gpus), settings.key)
-    server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3))
+async def _serve(settings: Settings, parent: Parent, listener: socket.socket, *, watch_stdin: bool) -> int:
+    server = _Server(
+        uvicorn.Config(
+            parent.app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, lifespan="on"
+        )
+    )
 
     def stop() -> None:
         server.should_exit = True
 
+    parent.over = stop
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop)
     if watch_stdin:
         threading.Thread(target=_stop_on_hangup, args=(loop, stop), daemon=True).start()
     _announce(settings, listener)
-    async with asyncio.TaskGroup() as tasks:
-        working, watching = tasks.create_task(runner.run()), tasks.create_task(gpus.watch())
-        working.add_done_callback(lambda _ended: stop())
-        await server.serve(sockets=[listener])
-        gave_up = working.done()
-        for task in (working, watching):
-            task.cancel()
-    return CANNOT_LOAD if gave_up else 0
+    await server.serve(sockets=[listener])
+    return CANNOT_LOAD if parent.gave_up else 0
 
 
 def _stop_on_hangup(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:

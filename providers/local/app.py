@@ -3,7 +3,8 @@
 import hmac
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,7 +20,7 @@ from providers.local.content import file_reply
 from providers.local.fields import LARGEST_CLIP, LARGEST_IMAGE, Fields, json_fields, refuse, unbracketed
 from providers.local.queue import Job
 from providers.local.refusal import RefusalError
-from providers.local.worker import Worker
+from providers.local.worker import Sent, Worker
 
 log = logging.getLogger("fairlead.worker")
 
@@ -27,10 +28,14 @@ LARGEST_BODY = LARGEST_CLIP + LARGEST_IMAGE  # a video, or a picture in base64, 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 """A request of an application without users or sessions of Litestar's."""
+Lifespan: TypeAlias = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
-def build(worker: Worker, key: str) -> Litestar:
-    """The application. `key` is the bearer key of everything under /v1, empty when none is needed."""
+def build(worker: Worker, key: str, lifespan: Sequence[Lifespan] = ()) -> Litestar:
+    """The application. `key` is the bearer key of everything under /v1, empty when none is needed.
+
+    What is in `lifespan` goes on as long as the application is served.
+    """
     videos = Router(
         "/v1",
         guards=[_guard(key)],
@@ -54,13 +59,14 @@ def build(worker: Worker, key: str) -> Litestar:
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,
         logging_config=None,  # the program set its logging up already
+        lifespan=list(lifespan),
     )
 
 
 @post("/videos", status_code=200)
 async def create(request: AnyRequest, worker: Worker) -> Response[dict[str, Any]]:
     """Accept a video."""
-    return _video(worker, worker.create(await _fields(request), request.headers.get("idempotency-key")))
+    return _video(worker, worker.create(await _fields(request), _sent(request)))
 
 
 @get("/videos")
@@ -103,22 +109,19 @@ async def content(request: AnyRequest, video_id: str, worker: Worker) -> ASGIApp
 @post("/videos/{video_id:str}/remix", status_code=200)
 async def remix(request: AnyRequest, video_id: str, worker: Worker) -> Response[dict[str, Any]]:
     """Accept a finished video's order again with another prompt."""
-    token = request.headers.get("idempotency-key")
-    return _video(worker, worker.remix(video_id, await _fields(request), token))
+    return _video(worker, worker.remix(video_id, await _fields(request), _sent(request)))
 
 
 @post("/videos/edits", status_code=200)
 async def edit(request: AnyRequest, worker: Worker) -> Response[dict[str, Any]]:
     """Accept a video drawn over another one."""
-    token = request.headers.get("idempotency-key")
-    return _video(worker, worker.change("edit", await _fields(request), token))
+    return _video(worker, worker.change("edit", await _fields(request), _sent(request)))
 
 
 @post("/videos/extensions", status_code=200)
 async def extend(request: AnyRequest, worker: Worker) -> Response[dict[str, Any]]:
     """Accept a video that goes on where another one ends."""
-    token = request.headers.get("idempotency-key")
-    return _video(worker, worker.change("extend", await _fields(request), token))
+    return _video(worker, worker.change("extend", await _fields(request), _sent(request)))
 
 
 @post("/videos/{video_id:str}/cancel", status_code=200)
@@ -168,6 +171,12 @@ async def _fields(request: AnyRequest) -> Fields:
     ]
     await form.close()
     return unbracketed(parts)
+
+
+def _sent(request: AnyRequest) -> Sent:
+    """A gateway that keeps the line itself says `x-worker-queue: no`."""
+    headers = request.headers
+    return Sent(token=headers.get("idempotency-key"), waits=headers.get("x-worker-queue") != "no")
 
 
 def _video(worker: Worker, job: Job) -> Response[dict[str, Any]]:

@@ -27,8 +27,9 @@ class Model(Struct, frozen=True, kw_only=True):
     either orientation) and, where `sizes` is given, when it is one of them. `image` says whether a picture to
     start from is asked for, `last_frame` whether one to end with may be sent. `style_presets` and
     `camera_movements` are the words it knows; None takes any. Where it `redraws`, a remix begins with the
-    finished video; elsewhere the order is made again with the new prompt. `experimental` models were never
-    tried by us.
+    finished video, of which `strength` becomes new when the order does not say; elsewhere the order is made again
+    with the new prompt. `steps` are those of denoising that a whole video takes, None where there are none.
+    `experimental` models were never tried by us.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Model(Struct, frozen=True, kw_only=True):
     style_presets: Sequence[str] | None = None
     camera_movements: Sequence[str] | None = None
     redraws: bool = False
+    strength: float | None = None
+    steps: int | None = None
     experimental: bool = False
 
 
@@ -84,13 +87,17 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """What was really rendered. The worker adds `gpu_seconds`: how long the engine worked on it."""
+    """What was really rendered, and in how many steps of denoising, None where there are none.
+
+    The worker adds `gpu_seconds`: how long the engine worked on it.
+    """
 
     width: int
     height: int
     fps: float
     seconds: float
     has_audio: bool = False
+    steps: int | None = None
     gpu_seconds: float | None = None
 
 

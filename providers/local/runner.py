@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from providers.local.engine import CANNOT_LOAD, CallOff, Done, Failed, Progress, Ready, Report, Task
-from providers.local.estimate import REMEMBERED, Pace, volume
+from providers.local.estimate import REMEMBERED, Pace
 from providers.local.queue import Job, Queue
 
 SILENCE = 600.0
@@ -62,7 +62,7 @@ class Runner:
         self._warm: set[str] = set()
         for job in reversed(queue.last_completed(REMEMBERED)):
             if job.output is not None and job.output.gpu_seconds is not None:
-                self._pace.observe(job.order, job.output.gpu_seconds)
+                self._pace.observe(job.order, job.output.gpu_seconds, steps=job.output.steps)
         self._engine: Process | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -123,9 +123,8 @@ class Runner:
         if known is not None or running is None or running.job.order.model != model:
             return known
         left = self.slot_free_in()
-        return (
-            None if left is None else (time.monotonic() - running.started + left) / volume(running.job.order)
-        )
+        whole = None if left is None else time.monotonic() - running.started + left
+        return None if whole is None else whole / self._pace.effort(running.job.order)
 
     def slot_free_in(self) -> float | None:
         """Seconds until the running job is done, 0 when there is none, None when that is not known."""
@@ -140,7 +139,7 @@ class Runner:
         if last is None or self.running is None or self.running.job.id != last.id:
             for job in self._queue.waiting():
                 rate = self.rate(job.order.model)
-                waits.append(None if rate is None else rate * volume(job.order))
+                waits.append(None if rate is None else rate * self._pace.effort(job.order))
                 if last is not None and job.id == last.id:
                     break
         known = [wait for wait in waits if wait is not None]
@@ -195,6 +194,7 @@ class Runner:
     def _hear(self, report: Report) -> None:
         if isinstance(report, Ready):
             self.ready = report
+            self._pace.meet(report.models)
             log.info("the engine is ready: %s", ", ".join(model.id for model in report.models))
         elif isinstance(report, Progress):
             if self.running is not None:
@@ -213,7 +213,8 @@ class Runner:
         if isinstance(report, Done):
             order = running.job.order
             self._queue.complete(running.job.id, replace(report.output, gpu_seconds=round(took, 3)), now)
-            self._pace.observe(order, took, first=order.model not in self._warm)
+            first = order.model not in self._warm
+            self._pace.observe(order, took, steps=report.output.steps, first=first)
             self._warm.add(order.model)
             log.info("%s completed in %.2f s", running.job.id, took)
         else:

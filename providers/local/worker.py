@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from providers.local.content import File
 from providers.local.engine import CLIP, SPRITESHEET, THUMBNAIL, VIDEO, Model, Order
@@ -33,6 +34,13 @@ _UNKNOWN_WAIT = 2.0  # seconds, while no job has told yet how long jobs take
 _POLL_SHORTEST, _POLL_LONGEST, _POLL_SHARE = 0.2, 5.0, 0.1
 
 
+class Sent(Struct, frozen=True, kw_only=True):
+    """How an order came: its idempotency key, if it has one, and whether it may wait behind others."""
+
+    token: str | None = None
+    waits: bool = True
+
+
 class Worker:
     """The queue, the runner and the rules between them."""
 
@@ -42,19 +50,19 @@ class Worker:
         self._gpus = gpus
         self._queue = queue
 
-    def create(self, fields: Fields, token: str | None) -> Job:
+    def create(self, fields: Fields, sent: Sent) -> Job:
         """Accept a new video, or find the one accepted under the same idempotency key."""
         mark = fingerprint(fields)
-        known = self._known(token, mark)
+        known = self._known(sent.token, mark)
         if known is not None:
             return known
         order, inputs = read_order(fields, self._models())
-        return self._accept(order, inputs, token, mark)
+        return self._accept(order, inputs, sent, mark)
 
-    def change(self, operation: str, fields: Fields, token: str | None) -> Job:
+    def change(self, operation: str, fields: Fields, sent: Sent) -> Job:
         """Accept an edit or an extension (`edit`, `extend`) of a video made here or sent along."""
         mark = f"{operation} {fingerprint(fields)}"
-        known = self._known(token, mark)
+        known = self._known(sent.token, mark)
         if known is not None:
             return known
         source_id, data = read_footage(fields)
@@ -64,13 +72,13 @@ class Worker:
                 raise _not_completed(source, status=400)
             data = self._queue.video(source)
         order = read_change(operation, fields, footage_of(data), self._models())
-        return self._accept(msgspec.structs.replace(order, source=source_id), {CLIP: data}, token, mark)
+        return self._accept(msgspec.structs.replace(order, source=source_id), {CLIP: data}, sent, mark)
 
-    def remix(self, source_id: str, fields: Fields, token: str | None) -> Job:
+    def remix(self, source_id: str, fields: Fields, sent: Sent) -> Job:
         """Accept a finished video again with another prompt: drawn over, or made anew from its order."""
         source = self.find(source_id)
         mark = f"{source.id} {fingerprint(fields)}"
-        known = self._known(token, mark)
+        known = self._known(sent.token, mark)
         if known is not None:
             return known
         if source.status != "completed":
@@ -78,7 +86,7 @@ class Worker:
         order = read_remix(fields, source.order, self._models())
         redrawn = order.clip and order.operation == "remix"
         inputs = {CLIP: self._queue.video(source)} if redrawn else self._queue.inputs(source)
-        return self._accept(msgspec.structs.replace(order, source=source.id), inputs, token, mark)
+        return self._accept(msgspec.structs.replace(order, source=source.id), inputs, sent, mark)
 
     def find(self, job_id: str) -> Job:
         """The job with that id. Raises RefusalError (404)."""
@@ -154,7 +162,7 @@ class Worker:
         }
 
     def _model(self, model: Model) -> Mapping[str, Any]:
-        """What it can make and how fast: `rate` is seconds of work per megapixel and second of video."""
+        """What it can make and how fast: `rate` is seconds of work per megapixel and second of video, at its steps."""
         rate = self.runner.rate(model.id)
         return {**msgspec.to_builtins(model), "rate": None if rate is None else round(rate, 6)}
 
@@ -184,19 +192,23 @@ class Worker:
             )
         return self.runner.ready.models
 
-    def _accept(self, order: Order, inputs: Inputs, token: str | None, mark: str) -> Job:
-        waiting = len(self._queue.waiting())
+    def _accept(self, order: Order, inputs: Inputs, sent: Sent, mark: str) -> Job:
+        runner, waiting = self.runner, len(self._queue.waiting())
+        if not sent.waits and (waiting or not runner.idle):
+            message = "Another video is being made, and this one is not to wait here (x-worker-queue)."
+            raise _full("no_free_slot", message, runner.done_in())
         if waiting >= self.settings.queue_size:
-            wait = self.runner.slot_free_in()
-            raise RefusalError(
-                429,
-                "queue_full",
-                f"{waiting} videos wait already, which is all this worker takes (--queue-size).",
-                retry_after=max(1.0, _UNKNOWN_WAIT if wait is None else wait),
-            )
-        job = self._queue.add(order, inputs, token=token, fingerprint=mark, now=int(time.time()))
-        self.runner.feed()
+            message = f"{waiting} videos wait already, which is all this worker takes (--queue-size)."
+            raise _full("queue_full", message, runner.slot_free_in())
+        job = self._queue.add(order, inputs, token=sent.token, fingerprint=mark, now=int(time.time()))
+        runner.feed()
         return self.find(job.id)
+
+
+def _full(code: str, message: str, wait: float | None) -> RefusalError:
+    """Come back in so many seconds; None: nobody knows yet."""
+    after = max(1.0, _UNKNOWN_WAIT if wait is None else wait)
+    return RefusalError(429, code, message, retry_after=after)
 
 
 def _not_completed(job: Job, status: int) -> RefusalError:

@@ -6,15 +6,24 @@ its place. Source: `providers/local/worker.py`.
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from providers.auth import bearer
-from providers.types import HttpRequest, HttpResponse, Target, VideoLimits, WorkerModel, WorkerStatus
+from providers.types import (
+    HttpRequest,
+    HttpResponse,
+    Target,
+    VideoLimits,
+    VideoRequest,
+    WorkerModel,
+    WorkerStatus,
+)
+from providers.video import openai
 from providers.video.answers import read
 from providers.video.openai import (
     error,
     video_cancel,
     video_content,
-    video_create,
     video_created,
     video_poll,
     video_update,
@@ -31,6 +40,9 @@ __all__ = [
     "worker_look",
     "worker_status",
 ]
+
+NO_QUEUE = ("x-worker-queue", "no")
+"""Begin it at once or refuse it: those who wait, wait at the gateway. A worker that does not know it may queue it."""
 
 _PICTURES = ("first_frame", "reference_image")
 _FIELDS = ("seed", "negative_prompt", "style_preset", "camera_movement")
@@ -51,6 +63,7 @@ class _Model(Struct):
     min_seconds: float | None = None
     max_seconds: float | None = None
     rate: float | None = None
+    strength: float | None = None
 
 
 class _Status(Struct):
@@ -61,6 +74,13 @@ class _Status(Struct):
 
 
 _status = msgspec.json.Decoder(_Status)
+
+
+def video_create(request: VideoRequest, target: Target) -> HttpRequest:
+    """As OpenAI's, but for a slot that is free, which another gateway may have taken meanwhile."""
+    made = openai.video_create(request, target)
+    name, value = NO_QUEUE
+    return replace(made, headers={**made.headers, name: value})
 
 
 def worker_look(target: Target) -> HttpRequest:
@@ -76,7 +96,10 @@ def worker_status(response: HttpResponse) -> WorkerStatus:
         raise error(response)
     told = read(_status, response)
     return WorkerStatus(
-        models={model.id: WorkerModel(limits=_limits(model), rate=model.rate) for model in told.models},
+        models={
+            model.id: WorkerModel(limits=_limits(model), rate=model.rate, strength=model.strength)
+            for model in told.models
+        },
         free_slots=told.free_slots if told.ready else 0,
         free_in=told.eta_s,
     )

@@ -44,6 +44,35 @@ async def test_a_client_says_where_its_video_is_to_be_made(tmp_path: Path) -> No
                 await s.client().videos.create(prompt="A red kite", extra_headers={"x-fairlead-tags": "zdr"})
 
 
+async def test_a_client_says_by_when_its_video_must_be_there(tmp_path: Path) -> None:
+    longest = {"x-fairlead-deadline": "90"}
+    ways: list[tuple[str, dict[str, str], dict[str, str], int]] = [
+        ("/v1/videos", {}, longest, 90),
+        ("/v1/video/generations", {"model": "sora-2", "deadline": "30"}, longest, 30),
+        ("/v1/videos/{first}/remix", {}, {}, 3600),  # what was said of the first is not said of its remix
+        ("/v1/videos/{first}/remix", {}, longest, 90),
+        ("/v1/videos/{first}/remix", {"deadline": "20"}, {}, 20),
+    ]
+    async with Provider() as up, served(tmp_path, snapshot(target("one", up.url))) as s:
+        client, made = s.client(), []
+        http = httpx2.AsyncClient(base_url=s.url, headers={"authorization": "Bearer ann"})
+        async with http:
+            for path, body, headers, _ in ways:
+                said = {"prompt": "A red kite", **body}
+                answer = await http.post(path.format(first=made and made[0]), json=said, headers=headers)
+                made.append(answer.json()["id"])
+                await client.videos.poll(made[0], poll_interval_ms=50)
+            lives = await s.stories.rows("select id, deadline_at - created_at from jobs")
+            assert {row[0]: round(row[1]) for row in lives} == {
+                one: seconds for one, (*_, seconds) in zip(made, ways, strict=True)
+            }
+            for wrong in ("soon", "0", "-1", "3601", "nan", ""):
+                no = await http.post("/v1/videos", json=said, headers={"x-fairlead-deadline": wrong})
+                error = no.json()["error"]
+                assert (no.status_code, error["param"]) == (400, "x-fairlead-deadline")
+                assert "a number of seconds from 1 to 3600" in error["message"]
+
+
 async def test_create_and_poll_download_list_and_delete(tmp_path: Path) -> None:
     async with (
         Provider(polls=2, thumbnail=PNG) as one,

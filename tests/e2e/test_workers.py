@@ -21,7 +21,10 @@ SLOW = 1.5
 
 
 class Fleet:
-    """A gateway with two workers: model `film` may go to either, the slow one first."""
+    """A gateway with two workers: model `film` may go to either, the slow one first.
+
+    `urgent` may go to the slow one, and to the quick one as to a cloud, which is no worker to the gateway.
+    """
 
     def __init__(self, http: httpx2.AsyncClient, quick: Studio, slow: Studio, folder: Path) -> None:
         self.http = http
@@ -70,7 +73,15 @@ async def serving(folder: Path, studios: tuple[Studio, Studio], **environment: s
     targets = [
         {"provider": name, "model": "testcard", "price": {"per_gpu_hour": 3600}} for name in ("slow", "quick")
     ]
-    text = routing({"film": {"kind": "video", "targets": targets}}, rows)
+    rows["cloud"] = {"dialect": "openai", "kind": "video", "base_url": quick.base_url}
+    cloud = {"provider": "cloud", "model": "testcard", "price": {"per_second": 0.1}}
+    text = routing(
+        {
+            "film": {"kind": "video", "targets": targets},
+            "urgent": {"kind": "video", "policy": "in_order", "targets": [targets[0], cloud]},
+        },
+        rows,
+    )
     async with running(text, folder, environment) as gateway:
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, verify=False) as http:
@@ -137,6 +148,23 @@ async def test_a_slow_worker_gets_what_the_quick_one_would_finish_later(
         bodies = [await fleet.done(video) for video in videos]
         assert makers(bodies).count("slow") <= 2
         assert {len(body["attempts"]) for body in bodies} == {1}
+
+
+async def test_whoever_cannot_wait_for_a_slow_worker_goes_to_a_cloud(
+    tmp_path: Path, studios: tuple[Studio, Studio]
+) -> None:
+    async with serving(tmp_path, studios) as fleet:
+        occupied = fleet.slow.create("keeps the slow one busy", seconds=40)  # a minute of work
+        async with asyncio.timeout(20):
+            while not (await asyncio.to_thread(fleet.slow.get, "/worker")).json()["eta_s"]:
+                await asyncio.sleep(0.05)
+        patient = await fleet.begin("A kite with time", model="urgent")
+        waits = await fleet.until(patient, lambda body: (body["eta"] or 0) > 30)
+        assert (waits["status"], waits["attempts"]) == ("queued", [])
+        hurried = await fleet.done(await fleet.begin("A kite in a hurry", model="urgent", deadline=20))
+        assert makers([hurried]) == ["cloud"]
+        fleet.slow.client().videos.delete(occupied)
+        assert makers([await fleet.done(patient)]) == ["slow"]
 
 
 async def test_a_worker_that_dies_in_the_middle_loses_its_job_to_another_under_the_same_id(

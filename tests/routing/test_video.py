@@ -234,7 +234,7 @@ RATIOS = {"720p": ("16:9", "9:16"), "1080p": ("16:9",)}
         ),
         ({"fields": ("seed",)}, {"words": Words(prompt="p", style_preset="noir"), "strict": True}, "fields", "seed"),
         ({"fields": ()}, {"seed": True, "strict": True}, "fields", "none"),
-        ({"fields": ("seed",)}, {"strength": True, "strict": True}, "fields", "seed"),
+        ({"fields": ("seed",)}, {"strength": 0.5, "strict": True}, "fields", "seed"),
         ({"retires_at": 1000.0 + LAST_DAY}, {"now": 1000.0}, "model", ""),
     ],
 )  # fmt: skip
@@ -259,7 +259,7 @@ def test_who_cannot_do_it_is_not_asked_and_the_reason_is_told(
         ({"audio": "switch"}, {"audio": False, "strict": True}),
         ({"fields": ()}, {"seed": True, "words": Words(prompt="p", negative_prompt="blur")}),
         ({"fields": ("seed",), "max_prompt": 1000}, {"seed": True, "words": Words(prompt="p"), "strict": True}),
-        ({"fields": ()}, {"strength": True}),
+        ({"fields": ()}, {"strength": 0.5}),
         (
             {"needs": ("first_frame",), "inputs": ("first_frame", "source_video"), "operations": ("extend",)},
             {"operation": "extend", "inputs": ("source_video",)},

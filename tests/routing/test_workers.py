@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from gateway.config.compile import Source, compile_config
 from gateway.config.problems import ConfigError
@@ -86,6 +87,19 @@ def test_a_gpus_time_is_paid_by_what_the_last_videos_took() -> None:
     assert run(seen, wanted(size="1000x500")) == 3.0 * 0.5 * 4.0
     assert rate(seen, wanted(size="1000x500")) == 1_500_000
     assert rate(route(configured(price={"per_gpu_hour": 3.6}), "film").targets[0], wanted()) is None
+
+
+def test_a_video_that_is_drawn_over_takes_the_share_of_its_worker_that_becomes_new() -> None:
+    model = WorkerModel(limits=replace(WAN, operations=("generate", "remix")), rate=3.0, strength=0.5)
+    seen = {URL: WorkerStatus(models={"wan": model}, free_slots=1)}
+    studio = route(discover(configured(price={"per_gpu_hour": 3.6}), seen), "film").targets[0]
+    whole = wanted(size="1000x500")
+    assert run(studio, whole) == 6.0
+    assert run(studio, replace(whole, operation="remix")) == 3.0
+    remix = replace(whole, operation="remix", strength=0.2)
+    assert (run(studio, remix), rate(studio, remix)) == (pytest.approx(1.2), 300_000)
+    anew = {URL: WorkerStatus(models={"wan": replace(model, strength=None)}, free_slots=1)}
+    assert run(route(discover(configured(), anew), "film").targets[0], remix) == 6.0
 
 
 def problems(model: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -231,10 +232,22 @@ async def test_a_page_instead_of_a_video_is_not_a_video(tmp_path: Path) -> None:
             assert len(await r.rows("select * from ledger")) == 1
 
 
-async def test_the_deadline_ends_a_job_and_stops_the_provider(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("longest", "said", "seconds"),
+    [(20.0, {}, 20), (3600.0, {"deadline": "30"}, 30), (20.0, {"deadline": 60}, 20)],
+)
+async def test_the_deadline_ends_a_job_and_stops_the_provider(
+    tmp_path: Path, longest: float, said: dict[str, Any], seconds: int
+) -> None:
+    hasty = Hasty()
     async with Provider(polls=10_000) as one:
-        async with rig(tmp_path, snapshot(target("one", one.url)), deadline=1.2) as r:
-            assert told(await r.over(await r.create())) == ("failed", "generation_timeout")
+        config = snapshot(target("one", one.url))
+        async with rig(tmp_path, config, clock=hasty.clock, lease=1e6, deadline=longest) as r:
+            job = await r.create(**said)
+            assert job.deadline_at - job.created_at == pytest.approx(seconds, abs=1)
+            done = await r.hurry(job, hasty)
+            assert told(done) == ("failed", "generation_timeout")
+            assert (done.completed_at or 0) >= job.deadline_at
         assert one.deleted == ["up_0"]
 
 

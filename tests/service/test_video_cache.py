@@ -135,5 +135,6 @@ def test_a_result_is_named_by_the_request_and_its_owner(caller: Caller, same: bo
     key = results.key(ANN, route, made)
     assert (results.key(caller, route, made) == key) is same
     assert results.key(ANN, route, wish(callback_url="https://a.example/")) == key
+    assert results.key(ANN, route, wish(deadline="90")) == key
     assert results.key(ANN, route, wish(prompt="Another")) != key
     assert Results(b"other").key(ANN, route, made) != key

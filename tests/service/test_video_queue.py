@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,20 @@ async def test_whoever_would_miss_its_deadline_goes_to_the_cloud_without_a_budge
             assert targets(await r.over(second)) == ["cloud/m"]
 
 
+@pytest.mark.parametrize(("seconds", "goes"), [("20", True), ("120", False)])
+async def test_whoever_would_miss_the_deadline_of_its_request_goes_to_the_cloud(
+    tmp_path: Path, seconds: str, goes: bool
+) -> None:
+    async with Worker(rate=1.0, free_in=30.0) as worker, Provider() as cloud:
+        async with waiting(tmp_path, fleet(worker, cloud=cloud), worker) as (r, second):
+            third = await r.create(prompt="the third", deadline=seconds, **SIZE)
+            if goes:
+                assert targets(await r.over(third)) == ["cloud/m"]
+            else:
+                await r.until(third, lambda job: job.waiting_since is not None)
+            assert (await r.until(second, lambda job: job.waiting_since is not None)).attempts == ()
+
+
 async def test_where_there_is_no_cloud_everybody_waits(tmp_path: Path) -> None:
     async with Worker(rate=1.0, free_in=60.0) as worker:
         async with waiting(tmp_path, fleet(worker, budget=10.0), worker) as (r, second):
@@ -136,6 +150,33 @@ async def test_the_worker_that_is_done_first_is_waited_for(tmp_path: Path) -> No
             quick.finish()
             await until(lambda: quick.working == ["the second"])
             assert not slow.accepted
+
+
+@pytest.mark.parametrize("with_cloud", [True, False])
+async def test_of_two_gateways_that_meet_at_one_slot_one_waits_as_if_it_had_not_asked(
+    tmp_path: Path, *, with_cloud: bool
+) -> None:
+    gate = asyncio.Event()
+    async with Worker(gate=gate) as worker, Provider() as cloud, AsyncExitStack() as stack:
+        config = fleet(worker, cloud=cloud if with_cloud else None)
+        stories = [await stack.enter_async_context(rig(tmp_path, config, concurrency=1)) for _ in range(2)]
+        made = [await r.create(prompt=f"from {number}", **SIZE) for number, r in enumerate(stories)]
+        await until(lambda: worker.requests.count(("POST", "/v1/videos")) == 2)  # both saw the slot free
+        gate.set()
+        await until(lambda: worker.refused)
+        [first] = worker.working
+        loser = made[0] if first == "from 1" else made[1]
+        waits = await stories[0].until(loser, lambda job: job.waiting_since is not None)
+        assert (waits.state, waits.phase, waits.attempts, waits.tries) == ("queued", "accepted", (), 0)
+        assert {one.error_code for r in stories for one in r.notes.attempts} == {None}
+        worker.finish()
+        await until(lambda: worker.working not in ([], [first]))
+        worker.finish()
+        for job in made:
+            done = await stories[0].over(job)
+            assert [(one.number, one.target, one.error_code) for one in done.attempts] == [(1, "w0/m", None)]
+        assert set(worker.accepted.values()) == {1}
+        assert not cloud.accepted
 
 
 async def test_a_deleted_job_leaves_the_line(tmp_path: Path) -> None:

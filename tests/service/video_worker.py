@@ -1,13 +1,15 @@
 """A worker on loopback that does nothing until the test says so: one slot, and videos that are done on command."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.config.snapshot import ProviderRow, Snapshot
-from tests.service.video_provider import Provider, reply
+from tests.service.video_provider import Provider, raw, reply
 from tests.service.video_rig import snapshot, target
 
 NEVER = 10**9
@@ -15,12 +17,16 @@ NEVER = 10**9
 
 @dataclass
 class Worker(Provider):
-    """`rate` and `free_in` are what it tells: seconds per megapixel and second of video, and until it is free."""
+    """`rate` and `free_in` are what it tells: seconds per megapixel and second of video, and until it is free.
+
+    `refused` counts the jobs that found its slot taken, by token.
+    """
 
     polls: int = NEVER
     deduplicates: bool = True
     rate: float | None = None
     free_in: float | None = None
+    refused: Counter[str] = field(default_factory=Counter)
 
     @property
     def working(self) -> list[str]:
@@ -31,6 +37,16 @@ class Worker(Provider):
         """Everything it works on is done."""
         for video in self.videos.values():
             video.polls = NEVER
+
+    def _submitted(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes | None:
+        token = headers["idempotency-key"]
+        if self.working and headers["x-worker-queue"] == "no" and token not in self.accepted:
+            self.refused[token] += 1
+            error = {"message": "Not now.", "type": "rate_limit_error", "code": "no_free_slot"}
+            return raw(
+                429, "application/json", json.dumps({"error": error}).encode(), **{"retry-after": "30"}
+            )
+        return super()._submitted(path, headers, body)
 
     async def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes | None:
         if path != "/v1/worker":

@@ -25,6 +25,7 @@ from providers.local.diffusion.render import Rendering
 from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
 from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output
+from providers.local.estimate import steps_of
 
 _LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "transformers")
 _MAKING = 95  # percent of a job's time for the frames; the rest is for the file
@@ -53,7 +54,11 @@ class Diffusion:
             made = list(work.new_frames())
         canvas = work.canvas
         output = Output(
-            width=canvas.width, height=canvas.height, fps=model.fps, seconds=work.count / model.fps
+            width=canvas.width,
+            height=canvas.height,
+            fps=model.fps,
+            seconds=work.count / model.fps,
+            steps=steps_of(order, model.describe()),
         )
 
         pictures = chain(work.given_frames(), made)

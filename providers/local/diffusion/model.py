@@ -80,6 +80,8 @@ class VideoModel:
             style_presets=sorted(self._styles),
             camera_movements=sorted(self._movements),
             redraws=family.footage is not None,
+            strength=settings.strength if family.footage else None,
+            steps=self._steps(str(family.words or family.picture or family.footage)),
             experimental=family.experimental,
         )
 
@@ -140,8 +142,7 @@ class VideoModel:
         } | given
         taken = _parameters(pipeline)
         wanted = {name: value for name, value in wanted.items() if name in taken and value is not None}
-        share: float = given.get("strength") or given.get("denoise_strength") or 1.0
-        expected = max(1, int(steps * share))
+        expected = max(1, int(steps * _share(given)))
         # a pipeline that draws over a video does not tell the cache which of its two calls a step is
         threshold = None if "video" in given else self._settings.first_block_cache
         with (
@@ -173,6 +174,12 @@ def counted(scheduler: Any, expected: int, told: Callable[[float], None]) -> Ite
         yield
     finally:
         del scheduler.step
+
+
+def _share(given: Mapping[str, Any]) -> float:
+    """What part of the steps a call makes: as much as becomes new of the video it draws over."""
+    share: float = given.get("strength") or given.get("denoise_strength") or 1.0
+    return share
 
 
 def _parameters(pipeline: Any) -> Mapping[str, inspect.Parameter]:

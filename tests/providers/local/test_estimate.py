@@ -1,8 +1,9 @@
 """How long work is said to take."""
 
 import pytest
+from msgspec.structs import replace
 
-from providers.local.engine import Order
+from providers.local.engine import Model, Order
 from providers.local.estimate import Pace
 
 
@@ -45,3 +46,48 @@ def test_the_first_job_of_an_engine_counts_until_there_is_another() -> None:
     pace.observe(order(4), 10.0)
     pace.observe(order(4), 90.0, first=True)
     assert pace.expected(order(4)) == pytest.approx(10.0)
+
+
+def diffuser(steps: int | None) -> Model:
+    return Model(
+        id="m", min_edge=1, max_short_edge=999, max_long_edge=999, default_size="64x64", min_seconds=1,
+        max_seconds=9, default_seconds=1, fps=24, redraws=True, strength=0.5, steps=steps,
+    )  # fmt: skip
+
+
+def test_steps_count_as_pixels_and_seconds_do() -> None:
+    pace = Pace()
+    pace.meet([diffuser(50)])
+    pace.observe(order(4), 10.0, steps=25)  # before its model was told to make more
+    assert pace.expected(order(4)) == pytest.approx(20.0)
+    pace.meet([diffuser(100)])
+    assert pace.expected(order(2)) == pytest.approx(20.0)
+    assert pace.rate("m") == pytest.approx(40.0 / 0.04)
+
+
+def test_a_video_that_is_drawn_over_takes_the_steps_of_what_becomes_new() -> None:
+    pace = Pace()
+    pace.meet([diffuser(50)])
+    pace.observe(order(4), 10.0, steps=50)
+    remix = replace(order(4), clip=True, operation="remix")
+    assert pace.expected(remix) == pytest.approx(5.0)
+    assert pace.expected(replace(remix, strength=0.2)) == pytest.approx(2.0)
+    assert pace.expected(replace(remix, strength=0.001)) == pytest.approx(0.2)  # a step at least
+    pace.observe(remix, 5.0, steps=25)
+    assert pace.rate("m") == pytest.approx(10.0 / 0.04)
+
+
+def test_an_extension_takes_as_long_as_what_it_adds() -> None:
+    pace = Pace()
+    pace.observe(order(4), 10.0)
+    longer = replace(order(12), clip=True, operation="extend", added=2)
+    assert pace.expected(longer) == pytest.approx(5.0)
+
+
+def test_without_steps_told_a_job_is_taken_for_an_ordinary_one() -> None:
+    pace = Pace()
+    pace.observe(order(4), 10.0)  # by a worker of before, which wrote none down
+    pace.meet([diffuser(50)])
+    assert pace.expected(order(4)) == pytest.approx(10.0)
+    pace.meet([diffuser(None)])
+    assert pace.expected(replace(order(4), clip=True, operation="edit")) == pytest.approx(10.0)

@@ -1,5 +1,6 @@
 """Starting a worker: what it says, what it refuses, and what it does not load."""
 
+import json
 import os
 import socket
 import subprocess
@@ -69,6 +70,17 @@ def test_a_start_that_cannot_work_says_why(
     assert ended.returncode != 0
     assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_lacks_a_part_is_named_with_it(tmp_path: Path) -> None:
+    index = {"_class_name": "WanPipeline", "vae": ["diffusers", "AutoencoderKLWan"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    ended = run("--model", str(tmp_path), "--data-dir", str(tmp_path / "data"))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        f"fairlead worker: the model {tmp_path} (WanPipeline) lacks its part vae: fetch"
+    )
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from providers.local import runner as runner_module
-from providers.local.engine import CANNOT_LOAD, Order
+from providers.local.engine import CANNOT_LOAD, Model, Order, Output, Ready
 from providers.local.queue import CRASHED, Job, Queue
 from providers.local.runner import Runner
 
@@ -117,3 +118,22 @@ async def test_a_failure_the_engine_tells_of_ends_the_job_and_not_the_engine(tmp
         await until(lambda: error_of(queue, job) == "bad")
         await until(lambda: runner.idle)
         assert runner.restarts == 0
+
+
+async def test_what_earlier_videos_took_counts_by_the_steps_of_now(tmp_path: Path) -> None:
+    with closing(Queue(tmp_path)) as queue:
+        queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        made = queue.take()
+        assert made is not None
+        output = Output(width=64, height=64, fps=24, seconds=1, steps=25, gpu_seconds=10.0)
+        queue.complete(made.id, output, 2)
+    model = Model(
+        id="m", min_edge=1, max_short_edge=64, max_long_edge=64, default_size="64x64", min_seconds=1,
+        max_seconds=1, default_seconds=1, fps=24, steps=50,
+    )  # fmt: skip
+    ready = msgspec.json.encode(Ready(models=[model], versions={})).decode()
+    engine = f"import sys; print({ready!r}, flush=True); sys.stdin.readline(); sys.stdin.readline()"
+    async with running(tmp_path, engine) as (runner, _, job):
+        await until(lambda: runner.running)
+        assert runner.rate("m") == pytest.approx(20.0 / 0.004096)
+        assert runner.done_in(job) == pytest.approx(20.0, abs=2)

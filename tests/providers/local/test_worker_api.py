@@ -82,6 +82,80 @@ def test_a_picture_that_cannot_be_read_fails_the_job_and_not_the_engine(worker: 
     assert worker.get("/worker").json()["restarts"] == restarts
 
 
+def test_a_video_that_cannot_be_read_fails_the_job_and_not_the_engine(
+    worker: RunningWorker, finished: dict[str, Any]
+) -> None:
+    film = worker.get(f"/videos/{finished['id']}/content").content
+    restarts = worker.get("/worker").json()["restarts"]
+    pictures = film.index(b"mdat") + 4
+
+    def edited(upload: bytes) -> httpx2.Response:
+        files = {"prompt": (None, b"over it"), "video": ("film.mp4", upload, "video/mp4")}
+        return httpx2.post(f"{worker.base_url}/videos/edits", files=files)
+
+    for upload in (b"", b"a text", film[:100], film[: pictures // 2]):  # its head is not there
+        answer = edited(upload)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "video"), upload[:20]
+    broken = worker.wait(edited(film[:pictures] + bytes(len(film) - pictures)).json()["id"])
+    assert (broken["status"], broken["error"]["code"]) == ("failed", "invalid_input_reference")
+    assert worker.wait(edited(film).json()["id"])["status"] == "completed"
+    assert worker.get("/worker").json()["restarts"] == restarts
+
+
+PATHS: list[dict[str, Any]] = [
+    # what other servers take for the names of files of theirs, and what might be taken so here
+    {"video_path": "/etc/passwd", "output_path": "/tmp/../{out}", "perf_dump_path": "{out}",
+     "upscaling_model_path": "{out}", "x264_preset": "x:stats={out}", "path": "{out}", "folder": "{out}",
+     "image": "/etc/passwd", "clip": "{out}", "source": "../../etc", "id": "../{out}", "order": {"clip": True}},
+    {"prompt": "/etc/passwd'; touch {out}; $(touch {out}) %(out)s", "negative_prompt": "file:///etc/passwd",
+     "style_preset": "../../{out}", "camera_movement": "/{out}"},
+]  # fmt: skip
+
+
+def test_no_field_names_a_file_of_the_machines(worker: RunningWorker, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = sorted(worker.data_dir.rglob("*"))
+    for fields in PATHS:
+        told = json.loads(json.dumps({"prompt": "a kite", **fields}).replace("{out}", str(out)))
+        made = worker.post(
+            "/videos", {"seconds": 1, "size": "64x64", **told}, idempotency_key=f"../{fields}"[:99]
+        )
+        done = worker.wait(made.json()["id"])
+        assert (done["status"], done["prompt"]) == ("completed", told["prompt"])
+        folder = worker.data_dir / "videos" / done["id"]
+        assert {file.name for file in folder.iterdir()} == {"video.mp4", "thumbnail.webp", "spritesheet.jpg"}
+        httpx2.delete(f"{worker.base_url}/videos/{done['id']}")
+    upload = {"input_reference": ("../../../out.png", PNG, "image/png"), "prompt": (None, b"a kite")}
+    video = worker.wait(httpx2.post(f"{worker.base_url}/videos", files=upload).json()["id"])
+    httpx2.delete(f"{worker.base_url}/videos/{video['id']}")
+    assert sorted(worker.data_dir.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/videos", {"prompt": "x", "input_reference": "/etc/passwd"}, 400),
+        ("/videos", {"prompt": "x", "input_reference": {"image_url": "file:///etc/passwd"}}, 400),
+        ("/videos", {"prompt": "x", "input_reference": {"file_id": "/etc/passwd"}}, 400),
+        ("/videos", {"prompt": "x", "model": "../../etc"}, 400),
+        ("/videos/edits", {"prompt": "x", "video": "/etc/passwd"}, 400),
+        ("/videos/edits", {"prompt": "x", "video": {"id": "../../../etc/passwd"}}, 404),
+        ("/videos/edits", {"prompt": "x", "video": {"url": "file:///etc/passwd"}}, 400),
+        ("/videos/..%2F..%2Fjobs.sqlite/content", None, 404),
+        ("/videos/{video}/content?variant=../../jobs.sqlite", None, 404),
+    ],
+)
+def test_a_path_in_the_place_of_a_file_is_refused(
+    worker: RunningWorker, finished: dict[str, Any], path: str, body: Any, status: int
+) -> None:
+    path = path.replace("{video}", finished["id"])
+    answer = worker.get(path) if body is None else worker.post(path, body)
+    assert answer.status_code == status, answer.text
+    assert "root:" not in answer.text
+    assert answer.json()["error"]["message"]
+
+
 def test_the_same_order_gives_the_same_file(worker: RunningWorker) -> None:
     ids = [worker.create("the same", seed=11) for _ in range(2)] + [worker.create("another", seed=11)]
     files = []
@@ -145,7 +219,7 @@ def test_a_video_has_all_of_openais_keys_from_the_first_answer_on(finished: dict
     assert set(finished) - KEYS == {"seed", "output"}
     assert {key: type(finished[key]) for key in KEYS} == {key: type(expected[key]) for key in KEYS}
     assert (finished["size"], finished["seconds"]) == ("65x64", "1")
-    rendered = {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False}
+    rendered = {"width": 66, "height": 64, "fps": 24.0, "seconds": 1.0, "has_audio": False, "steps": None}
     assert finished["output"] == {**rendered, "gpu_seconds": finished["output"]["gpu_seconds"]}
 
 

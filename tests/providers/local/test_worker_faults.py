@@ -105,6 +105,23 @@ def test_a_full_queue_says_when_to_come_back(start: Callable[..., RunningWorker]
     assert worker.video(worker.create("fits again"))["status"] == "queued"
 
 
+def test_what_is_not_to_wait_is_begun_at_once_or_refused(start: Callable[..., RunningWorker]) -> None:
+    worker = start()
+    way = {"x_worker_queue": "no"}
+    order = {"prompt": "at once", "seconds": LONG, "size": "64x64"}
+    begun = worker.post("/videos", order, idempotency_key="a", **way)
+    assert begun.status_code == 200
+    video = begun.json()["id"]
+    until(lambda: worker.video(video)["progress"] > 5)
+    refused = worker.post("/videos", {**order, "prompt": "not now"}, idempotency_key="b", **way)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "no_free_slot")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert worker.post("/videos", order, idempotency_key="a", **way).json()["id"] == video
+    changed = worker.post(f"/videos/{worker.create('may wait')}/remix", {"prompt": "x"}, **way)
+    assert changed.status_code == 400  # what is wrong with an order is said whoever is busy
+    assert worker.get("/worker").json()["queued"] == 1
+
+
 def test_the_worker_ends_when_the_process_that_started_it_is_gone(
     start: Callable[..., RunningWorker],
 ) -> None:

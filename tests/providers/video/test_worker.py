@@ -49,8 +49,10 @@ def test_the_real_worker_is_understood(real: RunningWorker) -> None:
 
 
 def test_a_model_says_what_it_takes_and_how_fast_it_is() -> None:
-    told = read({"models": [{**MODEL, "rate": 2.5, "inputs": [], "sizes": ["832x480"]}], "free_slots": 2})
+    said = {**MODEL, "rate": 2.5, "strength": 0.7, "inputs": [], "sizes": ["832x480"]}
+    told = read({"models": [said], "free_slots": 2})
     wan = told.models["wan"]
+    assert wan.strength == 0.7
     assert (wan.rate, wan.limits.inputs, wan.limits.sizes, wan.limits.edges) == (2.5, [], ["832x480"], None)
     assert (told.free_slots, told.free_in) == (2, None)
     assert read({"models": [MODEL]}).models["wan"].limits.inputs == ["first_frame", "reference_image"]

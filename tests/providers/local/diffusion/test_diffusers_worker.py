@@ -88,6 +88,7 @@ def test_it_says_what_it_can(worker: RunningWorker) -> None:
     assert (told["engine"], model["id"], model["fps"]) == ("diffusers", "ltx", 24)
     assert model["operations"] == ["generate", "remix", "edit", "extend"]
     assert model["camera_movements"] == ["pan"]
+    assert (model["steps"], model["strength"]) == (2, 0.7)
     assert "cinematic" in model["style_presets"]
     assert {"torch", "diffusers"} <= set(told["versions"])
 
@@ -107,6 +108,7 @@ def test_it_makes_extends_remixes_and_edits(worker: RunningWorker) -> None:
     assert [video["status"] for video in (begun, *ended)] == ["completed"] * 4
     assert [video["size"] for video in ended] == ["42x32", "41x32", "42x32"]
     assert [frames(worker, video["id"]) for video in ended] == [24, 12, 12]
+    assert [video["output"]["steps"] for video in (first, *ended)] == [2, 2, 1, 1]
     assert len({content(worker, video["id"]) for video in (first, begun, *ended)}) == 5
 
 
