@@ -90,7 +90,7 @@ from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_SEARCH, VIDEO_WORKER
 
 log = logging.getLogger("fairlead.app")
 
@@ -188,6 +188,7 @@ class Gateway:
             adapters=VIDEO,
             cancels=VIDEO_CANCEL,
             recalls=VIDEO_RECALL,
+            searches=VIDEO_SEARCH,
             inlines=VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=parts.media,

@@ -4,7 +4,7 @@ Having a function is the capability: an optional one that is missing means the d
 No function here does I/O, reads a clock or throws dice; each may raise `ProviderError`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from providers.errors import ProviderError
@@ -19,6 +19,7 @@ from providers.types import (
     Json,
     Target,
     VideoRequest,
+    VideoSighting,
     VideoUpdate,
     WorkerStatus,
 )
@@ -116,6 +117,18 @@ class VideoRecall(Protocol):
 
     def video_recall(self, token: str) -> Json:
         """The operation that the submit with this token began."""
+
+
+class VideoSearch(Protocol):
+    """Optional: the dialect lists what was begun lately, so that a submit that was never answered can be found."""
+
+    def video_recent(self, target: Target) -> HttpRequest:
+        """Ask for the newest operations of the account, as many as one page holds."""
+
+    def video_sightings(
+        self, request: VideoRequest, target: Target, response: HttpResponse
+    ) -> Sequence[VideoSighting]:
+        """Those in an answer that the submit of this request may have begun. Raises ProviderError."""
 
 
 class VideoInline(Protocol):

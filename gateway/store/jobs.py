@@ -44,6 +44,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     retry_at: float | None = None
 
 
+class Begun(Struct, frozen=True, kw_only=True):
+    """An attempt with the id of its job and what that asked for."""
+
+    job: str
+    request: Json
+    attempt: Attempt
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """One video job. `request`, `held`, `error` and `output` are JSON whose shape the service knows.
 
@@ -212,6 +220,14 @@ async def left_at(transaction: Transaction, base_url: str, code: str, since: flo
     query = select(attempts).where(attempts.c.base_url == base_url, attempts.c.error_code == code)
     rows = (await transaction.execute(query.where(attempts.c.started_at >= since))).mappings()
     return [_attempt(row) for row in rows]
+
+
+async def begun_at(transaction: Transaction, base_url: str, since: float, until: float) -> list[Begun]:
+    """All attempts at a place that began between two times."""
+    query = select(attempts, jobs.c.request).join(jobs, jobs.c.id == attempts.c.job)
+    query = query.where(attempts.c.base_url == base_url, attempts.c.started_at.between(since, until))
+    rows = (await transaction.execute(query)).mappings()
+    return [Begun(job=row["job"], request=row["request"], attempt=_attempt(row)) for row in rows]
 
 
 async def rouse(transaction: Transaction, ids: Sequence[str], now: float) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall, VideoWorker
+from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall, VideoSearch, VideoWorker
 from providers.video import (
     fal,
     gemini_omni,
@@ -62,4 +62,10 @@ VIDEO_CANCEL: Mapping[str, VideoCancel] = {
 }
 VIDEO_INLINE: Mapping[str, VideoInline] = {"gemini_omni": gemini_omni, "veo": veo}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {"kling": kling}
+VIDEO_SEARCH: Mapping[str, VideoSearch] = {
+    "luma_legacy": luma_legacy,
+    "minimax": minimax,
+    "openai": openai,
+    "seedance": seedance,
+}
 VIDEO_WORKER: Mapping[str, VideoWorker] = {"worker": worker}

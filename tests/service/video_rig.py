@@ -47,7 +47,7 @@ from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 from providers.types import Target, VideoLimits
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
+from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_SEARCH, VIDEO_WORKER
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -249,7 +249,7 @@ def tools_of(
     fleet = fleet or Fleet(upstream, parts.snapshot, VIDEO_WORKER, parts.clock)
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
+        recalls=VIDEO_RECALL, searches=VIDEO_SEARCH, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
         workshop=parts.workshop, tokens=Tokens(upstream, parts.clock), links=parts.links, dice=lambda: 0.5,
         queue=VideoQueue(parts, fleet, lambda: 0.5),
     )  # fmt: skip

@@ -214,3 +214,22 @@ async def test_a_retry_finds_the_newest_alike_job_of_its_own_caller(url: str) ->
             assert await jobs.find_alike(transaction, "ann", alike, NOW - 600) == "video_c"
             assert await jobs.find_alike(transaction, "ann", b"\xff" * 32, NOW - 600) is None
             assert await jobs.find_alike(transaction, "eve", alike, NOW - 600) is None
+
+
+async def test_what_began_at_a_place_in_a_time_is_told_whosever_it_is(url: str) -> None:
+    made = [
+        job("a", attempts=[attempt(), attempt(2, base_url="http://elsewhere/v1")]),
+        job(
+            "b",
+            caller="bob",
+            request={"prompt": "B"},
+            attempts=[attempt(started_at=NOW + 9, operation={"id": "x"})],
+        ),
+        job("c", attempts=[attempt(started_at=NOW + 11)]),
+    ]
+    async with opened(url) as database:
+        await put(database, *made)
+        async with database.read() as transaction:
+            found = await jobs.begun_at(transaction, attempt().base_url, NOW, NOW + 10)
+    told = sorted((one.job, one.request["prompt"], one.attempt) for one in found)
+    assert told == [("video_a", "A red kite", made[0].attempts[0]), ("video_b", "B", made[1].attempts[0])]
