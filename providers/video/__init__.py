@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall, VideoSearch, VideoWorker
+from providers.adapter import (
+    VideoAdapter,
+    VideoAsking,
+    VideoCancel,
+    VideoInline,
+    VideoRecall,
+    VideoSearch,
+    VideoSigned,
+    VideoWorker,
+)
 from providers.video import (
     fal,
     gemini_omni,
@@ -68,4 +77,6 @@ VIDEO_SEARCH: Mapping[str, VideoSearch] = {
     "openai": openai,
     "seedance": seedance,
 }
+VIDEO_SIGNED: Mapping[str, VideoSigned] = {"fal": fal}
+VIDEO_ASKING: Mapping[str, VideoAsking] = {"minimax": minimax, "minimax_v1": minimax}
 VIDEO_WORKER: Mapping[str, VideoWorker] = {"worker": worker}

@@ -47,7 +47,11 @@ _RESOLUTIONS: Mapping[str, str] = {"480p": "480P", "720p": "768P", "2k": "2K"}
 def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """POST words and media as parts of one content. Raises UNSUPPORTED as `fit` does."""
     fitted = fit(request, target)
-    body = {"content": parts.content(fitted.request), **_told(fitted, target)}
+    body = {
+        "content": parts.content(fitted.request),
+        **_told(fitted, target),
+        "callback_url": request.hook or None,
+    }
     return parts.post(target, "v2/video_generation", body, fitted)
 
 
@@ -116,6 +120,12 @@ def video_sightings(request: VideoRequest, target: Target, response: HttpRespons
         and _words(task) in (None, fitted.request.prompt)
     )
     return tasks.sightings(alike, lambda task: _words(task) is not None)
+
+
+def hook_answer(body: bytes) -> Json | None:
+    """What MiniMax's first call to a hook wants to hear, within three seconds: its challenge."""
+    challenge = tasks.object_in(body).get("challenge")
+    return {"challenge": challenge} if isinstance(challenge, str) else None
 
 
 def error(response: HttpResponse) -> ProviderError:

@@ -41,8 +41,13 @@ _CODES: Mapping[ErrorKind, str] = {
 
 def body_of(response: HttpResponse) -> dict[str, Any]:
     """The JSON object of an answer; empty when it is anything else."""
+    return object_in(response.body)
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty when it is anything else."""
     try:
-        return object_of(msgspec.json.decode(response.body))
+        return object_of(msgspec.json.decode(body))
     except UNREADABLE:
         return {}
 
