@@ -20,6 +20,8 @@ from standardwebhooks import Webhook
 from gateway.errors import NotFound
 from gateway.service import signers
 from gateway.service.signers import Heard
+from gateway.service.video_moves import Moves
+from gateway.store import jobs
 from providers.types import HttpResponse, Secret, Target, VideoLimits, VideoRequest
 from providers.video import VIDEO, fal
 from tests.api.video_app import served
@@ -85,6 +87,22 @@ async def test_a_hook_hastens_the_poll_and_only_that(tmp_path: Path) -> None:
             assert await hooks.heard(token, heard(b"nonsense")) is None
             assert (await r.over(job)).state == "completed"
             await hooks.heard(token, heard(b"again"))  # whoever comes late does no harm
+
+
+async def test_a_hook_that_comes_while_the_video_is_looked_at_has_it_looked_at_again(tmp_path: Path) -> None:
+    async with kling() as up:
+        config = snapshot(at("kling", "kling-3.0", up), public_url=HOME)
+        async with rig(tmp_path, config, poll=1000.0) as r:
+            job, token = await begun(r, up)
+            now = r.parts.clock.now()
+            async with r.parts.database.write() as transaction:
+                await jobs.hasten(transaction, job.id, "running", now)
+                [held] = await jobs.claim(transaction, now, now + 600, 1)
+            await r.hooks.heard(token, heard(b"{}"))
+            assert up.sent("GET") == []
+            await Moves(r.parts).go(replace(held, due_at=now + 1000), "progress")
+            r.runner.wake()
+            assert (await r.over(job)).state == "completed"
 
 
 async def test_a_provider_that_signs_must_have_signed(tmp_path: Path) -> None:
