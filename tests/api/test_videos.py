@@ -226,12 +226,18 @@ async def test_broken_bodies_are_the_clients_fault(tmp_path: Path) -> None:
         assert answer.json()["error"]["code"] == "invalid_image"
         large = {"prompt": (None, "A kite"), "input_reference": ("a.png", PNG + bytes(25 << 20), "image/png")}
         answer = await http.post("/v1/videos", files=large, headers=headers)
-        assert (answer.status_code, answer.json()["error"]["param"]) == (413, "input_reference")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["code"]) == (
+            400,
+            "input_reference",
+            "file_too_large",
+        )
+        assert f"at most {25 << 20}" in error["message"]
         many = [(f"f{at}", (f"{at}", b"x")) for at in range(21)]
         answer = await http.post("/v1/videos", files=many, headers=headers)
-        assert (answer.status_code, "more than 20 files" in answer.text) == (413, True)
+        assert (answer.status_code, "more than 20 files" in answer.text) == (400, True)
         answer = await http.post("/v1/videos", files={"a": ("a", bytes(27 << 20))}, headers=headers)
-        assert answer.status_code == 413
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "file_too_large")
         assert list((tmp_path / "media").iterdir()) == []
 
 
