@@ -166,7 +166,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "sora-9"}, "model", "model_not_found"),
     ({"callback_url": "https://127.0.0.1/"}, "callback_url", "invalid_value"),
     ({"input_reference": "https://x.example/a.png"}, "input_reference", "invalid_type"),
-    ({"input_reference": {"file_id": "file_1"}}, "input_reference.file_id", "unsupported_parameter"),
+    ({"input_reference": {"file_id": "file_1"}}, "input_reference.file_id", "file_not_found"),
+    ({"input_reference": {"file_id": 7}}, "input_reference.file_id", "invalid_type"),
+    (
+        {"input_reference": {"file_id": "file_1", "image_url": "https://x.example/a.png"}},
+        "input_reference",
+        "mutually_exclusive",
+    ),
     ({"input_reference": {"image_url": "http://x.example"}}, "input_reference.image_url", "invalid_value"),
     (
         {"input_reference": {"image_url": "data:image/png;base64,###"}},
