@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -32,11 +33,16 @@ def hints_in(headers: Mapping[bytes, bytes]) -> Hints:
 
 def placed(wish: VideoWish, headers: Mapping[bytes, bytes]) -> VideoWish:
     """A wish for a video with what these headers say of where it may go. Raises InvalidRequest."""
+    return replace(wish, ask=replace(wish.ask, **place_in(headers)))
+
+
+def place_in(headers: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """What these headers say of where a video may go, as fields of its ask. Raises InvalidRequest."""
     if TAGS not in headers and REGION not in headers:
-        return wish
+        return {}
     hints = hints_in(headers)
-    ask = replace(wish.ask, tags=tuple(sorted(hints.tags)), region=hints.region)
-    return replace(wish, ask=ask)
+    said = {TAGS: ("tags", tuple(sorted(hints.tags))), REGION: ("region", hints.region)}
+    return dict(field for header, field in said.items() if header in headers)
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

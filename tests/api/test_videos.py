@@ -44,6 +44,30 @@ async def test_a_client_says_where_its_video_is_to_be_made(tmp_path: Path) -> No
                 await s.client().videos.create(prompt="A red kite", extra_headers={"x-fairlead-tags": "zdr"})
 
 
+async def test_a_remix_says_itself_where_it_may_be_made(tmp_path: Path) -> None:
+    terms = Terms(region="eu-west-1", tags=frozenset(("gold",)))
+    async with Provider() as up:
+        made = (target("one", up.url), replace(target("two", up.url), terms=terms))
+        async with served(tmp_path, snapshot(*made)) as s:
+            client = s.client()
+            gold = {"x-fairlead-tags": "gold"}
+            video = await client.videos.create_and_poll(prompt="A red kite", extra_headers=gold)
+            for header, name in (("x-fairlead-tags", "zdr"), ("x-fairlead-region", "us")):
+                with pytest.raises(
+                    openai.BadRequestError, match=f"two/m: {header.rpartition('-')[2]}"
+                ) as refused:
+                    await client.videos.remix(video.id, prompt="By night", extra_headers={header: name})
+                assert refused.value.code == "no_target"
+            assert len(up.videos) == 1
+            remix = await client.videos.remix(
+                video.id, prompt="By night", extra_headers={"x-fairlead-region": "eu"}
+            )
+            request = (await s.stories.videos.get(ANN, remix.id)).request
+            assert (request["region"], request["tags"]) == ("eu", ["gold"])  # what it does not say stays
+            with pytest.raises(openai.BadRequestError, match="x-fairlead-region"):
+                await client.videos.remix(video.id, prompt="x", extra_headers={"x-fairlead-region": "a b"})
+
+
 async def test_create_and_poll_download_list_and_delete(tmp_path: Path) -> None:
     async with (
         Provider(polls=2, thumbnail=PNG) as one,
