@@ -67,6 +67,7 @@ from gateway.service.pictures import Pictures
 from gateway.service.recall import Held, Recall
 from gateway.service.runner import Runner
 from gateway.service.shadows import Shadows
+from gateway.service.signers import Signers
 from gateway.service.story import Parts
 from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
@@ -90,7 +91,7 @@ from gateway.transport.client import Upstream
 from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
+from providers import video as dialects
 
 log = logging.getLogger("fairlead.app")
 
@@ -130,12 +131,13 @@ class Gateway:
         self._recorder = Recorder(
             self.metrics, self._lines, SYSTEM, ratio=sampling_ratio(environment), export=export
         )
-        self._fleet = Fleet(self._upstream, lambda: self.live.current, VIDEO_WORKER, SYSTEM)
+        self._fleet = Fleet(self._upstream, lambda: self.live.current, dialects.VIDEO_WORKER, SYSTEM)
         parts = self._video_parts(backends.media(settings), backends.workshop(settings))
         self._runner = self._video_runner(parts)
         self._videos = Videos(parts, self._runner.wake)
         self._characters = Characters(parts)
-        self._hooks = Hooks(parts, self._runner.wake)
+        signers = Signers(self._upstream, dialects.VIDEO_SIGNED, SYSTEM)
+        self._hooks = Hooks(parts, signers, dialects.VIDEO_ASKING, self._runner.wake)
         self._door = self._chat_door()
         self._files = Files(self._database, parts.media)
         self._batch_runner = BatchRunner(self._batch_parts(parts.media))
@@ -185,10 +187,11 @@ class Gateway:
         tools = Tools(
             upstream=self._upstream,
             fetcher=self._fetcher,
-            adapters=VIDEO,
-            cancels=VIDEO_CANCEL,
-            recalls=VIDEO_RECALL,
-            inlines=VIDEO_INLINE,
+            adapters=dialects.VIDEO,
+            cancels=dialects.VIDEO_CANCEL,
+            recalls=dialects.VIDEO_RECALL,
+            searches=dialects.VIDEO_SEARCH,
+            inlines=dialects.VIDEO_INLINE,
             snapshot=parts.snapshot,
             media=parts.media,
             workshop=parts.workshop,

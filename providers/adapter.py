@@ -4,7 +4,7 @@ Having a function is the capability: an optional one that is missing means the d
 No function here does I/O, reads a clock or throws dice; each may raise `ProviderError`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from providers.errors import ProviderError
@@ -19,6 +19,7 @@ from providers.types import (
     Json,
     Target,
     VideoRequest,
+    VideoSighting,
     VideoUpdate,
     WorkerStatus,
 )
@@ -116,6 +117,35 @@ class VideoRecall(Protocol):
 
     def video_recall(self, token: str) -> Json:
         """The operation that the submit with this token began."""
+
+
+class VideoSearch(Protocol):
+    """Optional: the dialect lists what was begun lately, so that a submit that was never answered can be found."""
+
+    def video_recent(self, target: Target) -> HttpRequest:
+        """Ask for the newest operations of the account, as many as one page holds."""
+
+    def video_sightings(
+        self, request: VideoRequest, target: Target, response: HttpResponse
+    ) -> Sequence[VideoSighting]:
+        """Those in an answer that the submit of this request may have begun. Raises ProviderError."""
+
+
+class VideoSigned(Protocol):
+    """Optional: the provider signs its calls to hooks with keys that it publishes."""
+
+    def hook_keys(self) -> HttpRequest:
+        """Ask for the keys."""
+
+    def hook_signed(self, keys: HttpResponse, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+        """Whether one of the keys in that answer signed this call, at about Unix time `now`."""
+
+
+class VideoAsking(Protocol):
+    """Optional: the provider asks a hook something before it uses it."""
+
+    def hook_answer(self, body: bytes) -> Json | None:
+        """What such a call wants to hear; None for one that only tells something."""
 
 
 class VideoInline(Protocol):

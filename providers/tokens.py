@@ -1,5 +1,7 @@
 """Short-lived tokens made from long-lived secrets: who needs one, how it is written, how it is asked for (pure).
 
+And the other way round: whether a signature is that of a public key.
+
 Kling's older API takes a token that its caller signs with a secret key (VIDEO_WIRE 3.6, 2026-11-20). Vertex AI
 takes an OAuth access token, for which a Google service account's signed assertion is exchanged (RFC 7523).
 """
@@ -72,6 +74,19 @@ def rs256(claims: Mapping[str, object], pem: str, key_id: str = "") -> str:
         raise ValueError("not an RSA key")  # noqa: TRY004 - of the same kind as what a broken PEM raises
     head = {"alg": "RS256", "typ": "JWT"} | ({"kid": key_id} if key_id else {})
     return _signed(head, claims, lambda text: key.sign(text, padding.PKCS1v15(), hashes.SHA256()))
+
+
+def ed25519_signed(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the holder of the private part of this raw public key signed these bytes (RFC 8032)."""
+    # loaded where somebody signs so, as above
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
+
+    try:
+        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except (InvalidSignature, ValueError):  # a key of another length is a ValueError
+        return False
+    return True
 
 
 def needed(target: Target) -> bool:

@@ -332,6 +332,18 @@ class VideoUpdate(Struct, frozen=True, kw_only=True):
     cost: int | None = None
 
 
+class VideoSighting(Struct, frozen=True, kw_only=True):
+    """An operation in a provider's list that a submit may have begun. `created_at` is Unix seconds.
+
+    `certain` says that what tells one video from another was listed and is the same; an operation of which that
+    is not told yet is a sighting without it.
+    """
+
+    operation: Json
+    created_at: float
+    certain: bool = True
+
+
 def decode_fields(fields: Fields) -> dict[str, Any]:
     """A JSON object of raw fields, decoded to the bottom; a fresh object."""
     return {name: _decode(raw) for name, raw in fields.items()}

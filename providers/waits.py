@@ -26,7 +26,7 @@ def retry_after(
     body, "try again in 900ms" in its text, and the resets of rate limits that have nothing left. Dates count
     from the answer's own `date` header, else from `now_unix`; without either they are not read.
     """
-    now = _unix(headers.get("date", ""))
+    now = unix_time(headers.get("date", ""))
     if now is None:
         now = now_unix
     text = body[:65536].decode(errors="replace")
@@ -45,7 +45,7 @@ def _wait(value: str, now: float | None) -> float | None:
     seconds = _scaled(value, 1.0)
     if seconds is not None:
         return seconds
-    when = _unix(value)
+    when = unix_time(value)
     if when is not None:
         return None if now is None else max(when - now, 0.0)
     return _span(value)
@@ -65,7 +65,7 @@ def _first_span(pattern: re.Pattern[str], text: str) -> float | None:
     return _span(found.group(1)) if found else None
 
 
-def _unix(value: str) -> float | None:
+def unix_time(value: str) -> float | None:
     """Unix seconds of an RFC 3339 time in UTC or of an HTTP date."""
     if found := _RFC3339.match(value):
         return float(timegm(tuple(int(part) for part in found.groups())))

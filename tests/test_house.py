@@ -83,7 +83,11 @@ def texts() -> Iterator[Path]:
     """Every text of the repository."""
     folders = (*CODE, "config", "docs", "requirements", ".ci")
     for path in (*ROOT.iterdir(), *(one for folder in folders for one in (ROOT / folder).rglob("*"))):
-        if path.is_file() and path.suffix in TEXTS and not {"__pycache__", ".git"} & set(path.parts):
+        if (
+            path.is_file()
+            and path.suffix in TEXTS
+            and not {"__pycache__", ".git", "node_modules"} & set(path.parts)
+        ):
             yield path
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -34,20 +35,24 @@ def hints_in(headers: Mapping[bytes, bytes]) -> Hints:
 
 def placed(wish: VideoWish, headers: Mapping[bytes, bytes]) -> VideoWish:
     """A wish for a video with what these headers say of where it may go and by when. Raises InvalidRequest."""
-    ask = wish.ask
+    return replace(wish, ask=replace(wish.ask, **ask_in(headers, wish.ask.deadline)))
+
+
+def ask_in(headers: Mapping[bytes, bytes], said: float | None) -> Mapping[str, Any]:
+    """What these headers say of where a video may go and by when, as fields of its ask. Raises InvalidRequest.
+
+    `said` is the deadline in the request itself, in seconds, which goes before that of the headers.
+    """
+    found: dict[str, Any] = {"deadline": said}
     if TAGS in headers or REGION in headers:
         hints = hints_in(headers)
-        ask = replace(ask, tags=tuple(sorted(hints.tags)), region=hints.region)
-    return replace(wish, ask=replace(ask, deadline=deadline(headers, ask.deadline)))
-
-
-def deadline(headers: Mapping[bytes, bytes], said: float | None) -> float | None:
-    """Seconds until a video must be there: as the request itself said, else as these headers do."""
-    if DEADLINE not in headers:
-        return said
-    name = DEADLINE.decode()
-    told = values.deadline({name: _text(headers, DEADLINE)}, name)
-    return told if said is None else said
+        told = {TAGS: ("tags", tuple(sorted(hints.tags))), REGION: ("region", hints.region)}
+        found |= dict(field for header, field in told.items() if header in headers)
+    if DEADLINE in headers:
+        name = DEADLINE.decode()
+        latest = values.deadline({name: _text(headers, DEADLINE)}, name)
+        found["deadline"] = latest if said is None else said
+    return found
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

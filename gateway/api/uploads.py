@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from litestar import Request
 from litestar.datastructures import UploadFile
 from msgspec import Struct
+from msgspec.structs import replace
 from multipart import MultipartError, MultipartSegment, PushMultipartParser  # type: ignore[import-untyped]
 
 from gateway.api.edge import ClientGone
@@ -32,33 +33,43 @@ Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Room(Struct, frozen=True, kw_only=True):
-    """How much a call takes: `file` bytes in the field whose upload makes it large, and the REST."""
+    """How much a call takes: `file` bytes in the field whose upload makes it large, and the REST.
+
+    What is larger is refused as a bad value of that field (400) where `is_value`, else as a large request (413).
+    """
 
     field: str
     file: int
+    is_value: bool = False
 
     @property
     def body(self) -> int:
         """Bytes of the whole request."""
         return self.file + REST
 
-    def refusal(self, size: int) -> TooLarge:
+    def refusal(self, size: int) -> InvalidRequest:
         """What to say to a body of so many bytes, or more."""
         message = (
             f"The body has {size} bytes; at most {self.body} are allowed, of which `{self.field}` may have "
             f"{self.file}."
         )
-        return TooLarge(message, param=self.field)
+        return self.error(message, self.field)
+
+    def error(self, message: str, param: str | None = None) -> InvalidRequest:
+        """The refusal in these words."""
+        if self.is_value:
+            return InvalidRequest(message, code="file_too_large", param=param)
+        return TooLarge(message, param=param)
 
 
-PICTURE = Room(field="input_reference", file=MAX_PICTURE)
-CLIP = Room(field="video", file=MAX_CLIP)
+PICTURE = Room(field="input_reference", file=MAX_PICTURE, is_value=True)
+CLIP = Room(field="video", file=MAX_CLIP, is_value=True)
 _MAX_TEXT = PICTURE.body
 """Bytes of all the text of a form, which may hold a picture as a data: URI: it is kept in memory."""
 
 
 async def pieces(request: Request[Any, Any, Any], room: Room) -> AsyncGenerator[bytes, None]:
-    """The body, piece by piece. Raises TooLarge, by what is announced and by what comes, and ClientGone."""
+    """The body, piece by piece. Raises what the room says, by what is announced and by what comes, and ClientGone."""
     length = request.headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdigit() else 0
     if size > room.body:
@@ -78,7 +89,7 @@ async def pieces(request: Request[Any, Any, Any], room: Room) -> AsyncGenerator[
 
 
 async def whole(request: Request[Any, Any, Any], room: Room) -> bytes:
-    """The body in one. Raises TooLarge, ClientGone."""
+    """The body in one. Raises InvalidRequest, ClientGone."""
     async with aclosing(pieces(request, room)) as coming:
         return b"".join([piece async for piece in coming])
 
@@ -89,7 +100,7 @@ async def parts(
 ) -> AsyncIterator[list[tuple[str, str | Upload]]]:
     """Names and values of a multipart form, in their order; files can be read until the block is left.
 
-    Raises InvalidRequest, TooLarge, ClientGone.
+    Raises InvalidRequest, ClientGone.
     """
     found: list[_Part] = []
     try:
@@ -109,24 +120,25 @@ async def _parse(coming: AsyncIterator[bytes], boundary: str, room: Room, found:
         async for piece in coming:
             for event in parser.parse(piece):
                 if isinstance(event, MultipartSegment):
-                    limit = room.file if event.name == room.field else PICTURE.file
-                    found.append(_Part(event.name, event.filename, limit))
+                    own = room if event.name == room.field else replace(room, file=PICTURE.file)
+                    found.append(_Part(event.name, event.filename, own))
                     if sum(part.is_file for part in found) > MAX_FILES:
-                        raise TooLarge(f"The form has more than {MAX_FILES} files.")
+                        raise room.error(f"The form has more than {MAX_FILES} files.", event.name[:80])
                 elif event:
                     text += 0 if found[-1].is_file else len(event)
                     if text > _MAX_TEXT:
-                        raise TooLarge(f"The form has more than {_MAX_TEXT} bytes of text.")
+                        message = f"The form has more than {_MAX_TEXT} bytes of text."
+                        raise room.error(message, found[-1].name[:80])
                     await found[-1].add(bytes(event))
 
 
 class _Part:
     """One part of a form while it comes, and after that."""
 
-    def __init__(self, name: str, filename: str | None, limit: int) -> None:
+    def __init__(self, name: str, filename: str | None, room: Room) -> None:
         self.name = name
         self._file = UploadFile("", filename) if filename else None
-        self._limit = limit
+        self._room = room
         self._text = bytearray()
         self._size = 0
         self._head = b""
@@ -138,14 +150,15 @@ class _Part:
         return self._file is not None
 
     async def add(self, piece: bytes) -> None:
-        """A further piece of its content. Raises TooLarge for a file that becomes too large."""
+        """A further piece of its content. Raises what the room says for a file that becomes too large."""
         if self._file is None:
             self._text += piece
             return
         self._size += len(piece)
-        if self._size > self._limit:
-            message = f"`{self.name[:80]}` has {self._size} bytes or more; at most {self._limit} are allowed."
-            raise TooLarge(message, param=self.name[:80])
+        if self._size > self._room.file:
+            name, limit = self.name[:80], self._room.file
+            message = f"`{name}` has {self._size} bytes or more; at most {limit} are allowed."
+            raise self._room.error(message, name)
         self._head += piece[: HEAD - len(self._head)]
         self._hash.update(piece)
         await self._file.write(piece)

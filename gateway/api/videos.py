@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 from gateway.api.content import FileAnswer, of_video
-from gateway.api.hints import deadline, placed
+from gateway.api.hints import ask_in, placed
 from gateway.api.multipart import fields_of
 from gateway.api.uploads import CLIP
 from gateway.api.video_views import is_over, page, poll_after_ms, video
@@ -52,7 +52,7 @@ def routes(videos: Videos, caller_of: CallerOf, clock: Clock = SYSTEM) -> Sequen
         caller = caller_of(request)
         async with fields_of(request) as fields:
             said = read_remix(fields)
-        said = {**said, "deadline": deadline(headers_of(request), said["deadline"])}
+        said = {**said, **ask_in(headers_of(request), said["deadline"])}
         told = origin(request, "videos/remix")
         return reply(await videos.remix(caller, video_id, said, told), told)
 

@@ -127,6 +127,11 @@ def pause(failures: int) -> float:
     return min(MAX_PAUSE, 2.0 ** min(failures - 1, 10))
 
 
+def waited(failures: int) -> float:
+    """Seconds of all pauses up to that one."""
+    return sum(pause(failure) for failure in range(1, failures + 1))
+
+
 def poll_after(age: float, told: float | None, least: float) -> float:
     """Seconds to the next poll of a target that has had the job for `age`; it may ask for a longer pause."""
     return max(least, min(MAX_POLL, age / 10.0), told or 0.0)

@@ -214,6 +214,8 @@ class BatchRunner:
             raise
         except Exception:  # the runner's one edge: a bug in one step must not end all of them
             log.exception("a step of %s, row %d failed", *key)
+            if isinstance(held, BatchRow):
+                await went_well(lambda: self._written(held, self._work.stumbled(held)))
 
     async def _batch(self, batch: Batch) -> None:
         if batch.status == batches.VALIDATING:
@@ -227,7 +229,9 @@ class BatchRunner:
             self._parts.count(names.BATCHES, after.status)
 
     async def _row(self, row: BatchRow) -> None:
-        after = await self._work.step(row)
+        await self._written(row, await self._work.step(row))
+
+    async def _written(self, row: BatchRow, after: BatchRow) -> None:
         over = after.state != batch_rows.RUNNING
         async with self._parts.database.write() as transaction:
             if not await batch_rows.save(transaction, after):

@@ -83,6 +83,13 @@ class Work:
         request = read_line(data, batch.endpoint)
         return await self._made(Turn(row=row, batch=batch, caller=caller, request=request))
 
+    def stumbled(self, row: BatchRow) -> BatchRow:
+        """How a row stands whose step met an error that nobody expected: made again, but not for ever."""
+        message = "This gateway met an error while it made this request."
+        return self._put_off(
+            row, GatewayError(message, code="internal_error"), again=row.tries < self._parts.figures.tries
+        )
+
     async def _line(self, row: BatchRow, name: str) -> bytes:
         try:
             file = await self._parts.media.open(name)
@@ -151,11 +158,16 @@ class Work:
 
     def _refused(self, row: BatchRow, error: GatewayError) -> BatchRow:
         """Put off what may be allowed or answered later; the end of anything else."""
-        figures = self._parts.figures
         ours = isinstance(error, LimitExceeded | Unavailable)
         theirs = isinstance(error, UpstreamFailed) and (error.status == 429 or error.status >= 500)
-        if ours or (theirs and row.tries < figures.tries):
-            pause = min(figures.wait, max(error.retry_after or 0.0, FIRST_PAUSE * 2 ** min(row.tries, 10)))
+        again = ours or (theirs and row.tries < self._parts.figures.tries)
+        return self._put_off(row, error, again=again)
+
+    def _put_off(self, row: BatchRow, error: GatewayError, *, again: bool) -> BatchRow:
+        """The row to be made again after a pause, or its end with this error."""
+        if again:
+            longest = self._parts.figures.wait
+            pause = min(longest, max(error.retry_after or 0.0, FIRST_PAUSE * 2 ** min(row.tries, 10)))
             return replace(row, tries=row.tries + 1, due_at=self._parts.clock.now() + pause)
         return over(row, error.status, self._parts.faces.error(error))
 

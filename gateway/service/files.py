@@ -22,6 +22,8 @@ LIFE = 30 * 86_400.0
 SHORTEST, LONGEST = 3_600, 2_592_000
 """Between these many seconds a client may choose (OpenAI's `expires_after`)."""
 BATCH, BATCH_OUTPUT = "batch", "batch_output"
+PURPOSES = (BATCH, "vision", "user_data")
+"""What files are kept for: batches read the first, videos are made from pictures among all (OpenAI's words)."""
 MAX_FILENAME = 200
 
 
@@ -50,10 +52,9 @@ class Files:
 
     async def create(self, caller: Caller, label: Label, chunks: AsyncIterable[bytes]) -> FileRow:
         """Store a file. Raises TooLarge, InvalidRequest."""
-        if label.purpose != BATCH:
+        if label.purpose not in PURPOSES:
             raise InvalidRequest(
-                f"`purpose` is {label.purpose[:40]!r}; this gateway keeps files for `{BATCH}` only.",
-                param="purpose",
+                f"`purpose` is {label.purpose[:40]!r}; allowed: {', '.join(PURPOSES)}.", param="purpose"
             )
         try:
             stored = await self._media.write(chunks, MAX_FILE)

@@ -9,8 +9,9 @@ phase says what a runner that picks the job up, perhaps after a crash, has to do
 * submitting: a target is being asked. Written down *before* the call goes out, so that a runner which finds
   a job in this phase knows that its predecessor died around a call that may have been heard. Only where the
   target recognises a repeated token may it ask again; otherwise the job is in doubt.
-* uncertain: it is not known whether a target accepted. Nothing is sent any more, since that could be paid
-  for twice; if nothing settles the doubt in time, the job fails.
+* uncertain: it is not known whether a target accepted. Nothing is submitted any more, since that could be paid
+  for twice; it is looked for where the target lists what it has, and if nothing settles the doubt in time, the
+  job fails.
 * running: a target works on it and is polled.
 * downloading: the target is done and its bytes are fetched; only stored bytes make a job completed.
 * settling: the job is over, the charge is in the ledger, but what was reserved is not yet settled.
@@ -45,7 +46,7 @@ TRANSITIONS: Mapping[Phase, Mapping[Event, Phase]] = {
         "doubt": UNCERTAIN,
         "fail": SETTLING,
     },
-    UNCERTAIN: {"fail": SETTLING},
+    UNCERTAIN: {"wait": UNCERTAIN, "created": RUNNING, "fail": SETTLING},
     RUNNING: {"progress": RUNNING, "rendered": DOWNLOADING, "lost": ACCEPTED, "fail": SETTLING},
     DOWNLOADING: {"wait": DOWNLOADING, "lost": ACCEPTED, "complete": SETTLING, "fail": SETTLING},
     SETTLING: {"wait": SETTLING, "settled": DONE},

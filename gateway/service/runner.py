@@ -30,6 +30,7 @@ from gateway.service import job_states
 from gateway.service.attempts import WORKER_AWAY
 from gateway.service.courier import Courier
 from gateway.service.rounds import went_well
+from gateway.service.video_doubt import Doubts
 from gateway.service.video_moves import Moves, SupersededError
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_submit import Submitting, Tools
@@ -59,7 +60,7 @@ class Runner:
         self._steps: Mapping[str, Step] = {
             job_states.ACCEPTED: submitting.accepted,
             job_states.SUBMITTING: submitting.submitting,
-            job_states.UNCERTAIN: submitting.uncertain,
+            job_states.UNCERTAIN: Doubts(tools, moves, parts.database).uncertain,
             job_states.RUNNING: watching.running,
             job_states.DOWNLOADING: watching.downloading,
             job_states.SETTLING: moves.settle,

@@ -36,8 +36,15 @@ class Upload(Struct, frozen=True, kw_only=True):
     clip: Clip | None = None
 
 
-def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | None]:
-    """Where a picture is: a link that the provider follows, or bytes that came along; both may be None.
+class Filed(Struct, frozen=True, kw_only=True):
+    """A file that was uploaded before, by its id; `field` is where that was said."""
+
+    id: str
+    field: str
+
+
+def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload | Filed | None]:
+    """Where a picture is: a link that the provider follows, or bytes that are here; both may be None.
 
     `name` is the field's, for messages; `text` allows the link to stand there without an object around it.
     """
@@ -46,11 +53,8 @@ def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload
             message = f"`{name}` has both `image_url` and `file_id`; send one of them."
             raise InvalidRequest(message, code="mutually_exclusive", param=name)
         if "file_id" in value:
-            raise InvalidRequest(
-                f"`{name}.file_id` is not supported; upload the picture itself or give `{name}.image_url`.",
-                code="unsupported_parameter",
-                param=f"{name}.file_id",
-            )
+            field = f"{name}.file_id"
+            return None, Filed(id=_id(field, value["file_id"], "a file"), field=field)
         name, value = f"{name}.image_url", value.get("image_url")
     elif isinstance(value, str) and not text:
         message = f"Invalid type for '{name}': expected a file, but got a string instead."
@@ -58,9 +62,9 @@ def picture(name: str, value: object, *, text: bool) -> tuple[str | None, Upload
     if value is None:
         return None, None
     if isinstance(value, Upload):
-        return None, _checked(value, name)
+        return None, checked_picture(value, name)
     if isinstance(value, str) and value.startswith("data:"):
-        return None, _checked(_inline(value, name), name)
+        return None, checked_picture(_inline(value, name), name)
     if isinstance(value, str) and value.startswith("https://") and len(value) <= MAX_URL:
         return value, None
     message = f"`{name}` must be an uploaded picture, an https:// link, or a data: URI."
@@ -113,13 +117,14 @@ def checked_clip(upload: Upload, name: str) -> Upload:
     return upload
 
 
-def _id(name: str, value: object) -> str:
+def _id(name: str, value: object, what: str = "a video") -> str:
     if isinstance(value, str) and 0 < len(value) <= MAX_ID:
         return value
-    raise InvalidRequest(f"`{name}` must be the id of a video.", code="invalid_type", param=name)
+    raise InvalidRequest(f"`{name}` must be the id of {what}.", code="invalid_type", param=name)
 
 
-def _checked(upload: Upload, name: str) -> Upload:
+def checked_picture(upload: Upload, name: str) -> Upload:
+    """An upload that is a picture. Raises InvalidRequest."""
     if upload.mime not in PICTURES:
         found = upload.mime or "something else"
         message = f"`{name}` must be a PNG, JPEG or WebP picture; the bytes are {found}."

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.errors import InvalidRequest
 from gateway.routing.video import Wanted
 from gateway.service import field_values as values
-from gateway.service.video_inputs import MAX_ID, Source, Upload, picture, source
+from gateway.service.video_inputs import MAX_ID, Filed, Source, Upload, picture, source
 from gateway.store.jobs import Job
 from providers.types import Json
 from providers.video.fields import CAMERA, Words
@@ -82,12 +82,13 @@ class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Wish(Struct, frozen=True, kw_only=True):
     """An ask with the files that came along, one for each of its inputs, and the names of unknown fields.
 
-    `characters` are ids of those whose files have yet to be found; `cache_key` is what its result is found by,
-    where the client lets us.
+    `filed` are role and id of pictures that were uploaded before, `characters` the ids of characters: the files of both
+    have yet to be found. `cache_key` is what its result is found by, where the client lets us.
     """
 
     ask: Ask
     files: Sequence[Upload] = ()
+    filed: Sequence[tuple[str, Filed]] = ()
     characters: Sequence[str] = ()
     ignored: Sequence[str] = ()
     cache_key: bytes | None = None
@@ -148,12 +149,11 @@ def read(surface: Surface, fields: Mapping[str, object]) -> Wish:
         size=values.size(left, surface.size),
         link=next((link for role, link, _ in pictures if link and role == FIRST_FRAME), None),
         links=[(role, link) for role, link, _ in pictures if link and role != FIRST_FRAME],
-        inputs=[role for role, _, file in pictures if file],
         **_manner(left),
     )
-    characters = _characters(left)
-    files = [file for _, _, file in pictures if file]
-    return Wish(ask=ask, files=files, characters=characters, ignored=sorted(left)[:20])
+    wish = with_files(Wish(ask=ask), [(role, file) for role, _, file in pictures if isinstance(file, Upload)])
+    filed = [(role, file) for role, _, file in pictures if isinstance(file, Filed)]
+    return replace(wish, filed=filed, characters=_characters(left), ignored=sorted(left)[:20])
 
 
 def begins_with_video(fields: Mapping[str, object]) -> bool:
@@ -199,10 +199,10 @@ def begun_with(wish: Wish, file: Upload, seconds: float, size: str | None) -> Wi
     return replace(wish, ask=ask, files=(file,))
 
 
-def with_characters(wish: Wish, clips: Sequence[Upload]) -> Wish:
-    """A wish with the clips of its characters, which providers are given as references."""
-    ask = replace(wish.ask, inputs=[*wish.ask.inputs, *(CHARACTER for _ in clips)])
-    return replace(wish, ask=ask, files=[*wish.files, *clips], characters=())
+def with_files(wish: Wish, found: Sequence[tuple[str, Upload]]) -> Wish:
+    """A wish with further files and their roles."""
+    ask = replace(wish.ask, inputs=[*wish.ask.inputs, *(role for role, _ in found)])
+    return replace(wish, ask=ask, files=[*wish.files, *(file for _, file in found)])
 
 
 def seconds_shown(ask: Ask) -> float:
@@ -302,7 +302,9 @@ def _check_length(name: str, operation: str, seconds: float | None) -> None:
         raise InvalidRequest(message, code="mutually_exclusive", param=name)
 
 
-def _pictures(surface: Surface, left: dict[str, object]) -> list[tuple[str, str | None, Upload | None]]:
+def _pictures(
+    surface: Surface, left: dict[str, object]
+) -> list[tuple[str, str | None, Upload | Filed | None]]:
     """Role, link and file of every picture, of which link or file is given."""
     text = surface is not VIDEOS
     name, first = values.one_of(left, surface.picture)

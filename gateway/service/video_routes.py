@@ -27,8 +27,9 @@ def complete(snapshot: Snapshot, route: Route, caller: Caller, ask: Ask, now: fl
         held = within(caller, Hints(tags=frozenset(ask.tags), region=ask.region))
         ask = replace(ask, tags=tuple(sorted(held.tags)), region=held.region)
     places = {target.id: video.misplaced(target, wanted(ask, now)) for target in route.targets}
-    if all(places.values()):
-        raise _nowhere(route, places)
+    possible = {ask.home: places[ask.home]} if ask.home in places else places
+    if all(possible.values()):
+        raise _nowhere(route, possible)
     route = replace(route, targets=[target for target in route.targets if not places[target.id]])
     careful = snapshot.on_unknown_price != "allow"
     usual = replace(USUAL, inputs=wanted(ask, now).inputs)

@@ -1,20 +1,22 @@
-"""Finds what a video is made from that did not come with its request: videos of ours, and clips behind links."""
+"""Finds what a video is made from that did not come along: videos and files of ours, and clips behind links."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, NotFound
-from gateway.service.sniff import media_type
+from gateway.service.sniff import HEAD, media_type
 from gateway.service.video_content import VIDEO, check_ready
-from gateway.service.video_inputs import MAX_CLIP, Upload, checked_clip
+from gateway.service.video_inputs import MAX_CLIP, MAX_PICTURE, Filed, Upload, checked_clip, checked_picture
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_request import Change, Wish, ask_of, begun_with, seconds_shown
+from gateway.store import files
 from gateway.store.jobs import Job
-from gateway.store.media import PIECE, Draft, MediaStore, OverLimitError
+from gateway.store.media import PIECE, Draft, MediaStore, OverLimitError, whole
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 from providers.mp4 import Clip, clip, reader
@@ -62,6 +64,33 @@ class Sources:
                 yield _with(wish, checked_clip(await _drafted(draft), source.field))
         elif source.file is not None:
             yield _with(wish, source.file)
+
+    async def pictures(self, caller: Caller, filed: Sequence[tuple[str, Filed]]) -> list[tuple[str, Upload]]:
+        """Pictures that the caller has uploaded as files, with their roles.
+
+        Raises InvalidRequest for one that is not there, not theirs, or no picture.
+        """
+        return [(role, await self._picture(caller, one)) for role, one in filed]
+
+    async def _picture(self, caller: Caller, filed: Filed) -> Upload:
+        parts = self._parts
+        async with parts.database.read() as transaction:
+            row = await files.get(transaction, caller.id, filed.id, parts.clock.now())
+        if row is None:
+            message = f"`{filed.field}` is {filed.id[:40]!r}; there is no file with this id."
+            raise InvalidRequest(message, code="file_not_found", param=filed.field)
+        if row.size > MAX_PICTURE:
+            message = f"`{filed.field}` leads to {row.size} bytes; at most {MAX_PICTURE} are allowed."
+            raise InvalidRequest(message, code="file_too_large", param=filed.field)
+        file = await parts.media.open(row.name)
+        try:
+            mime = media_type(await whole(file, min(row.size, HEAD)))
+        finally:
+            file.close()
+        stored = MediaRow(
+            name=row.name, role="", mime=mime or "", size=row.size, sha256=row.sha256, created_at=row.created_at
+        )  # fmt: skip
+        return checked_picture(stored_file(parts.media, stored), filed.field)
 
     def _from_ours(self, ours: Job, wish: Wish) -> Wish:
         check_ready(ours, self._parts.clock.now())

@@ -26,7 +26,14 @@ from gateway.store.jobs import Attempt, Job
 from gateway.store.media import MediaStore, whole
 from gateway.transport.client import Upstream
 from gateway.transport.fetch import Fetcher
-from providers.adapter import DUPLICATE_SUBMIT, VideoAdapter, VideoCancel, VideoInline, VideoRecall
+from providers.adapter import (
+    DUPLICATE_SUBMIT,
+    VideoAdapter,
+    VideoCancel,
+    VideoInline,
+    VideoRecall,
+    VideoSearch,
+)
 from providers.errors import ErrorKind, ProviderError
 from providers.types import HttpRequest, HttpResponse, Media, VideoRequest, VideoUpdate
 
@@ -37,7 +44,7 @@ RECALLED = "recalled"
 class Tools(Struct, frozen=True, kw_only=True):
     """What the steps of a job work with.
 
-    `adapters`, `cancels`, `recalls` and `inlines` map dialect names to modules.
+    `adapters`, `cancels`, `recalls`, `searches` and `inlines` map dialect names to modules.
     """
 
     upstream: Upstream
@@ -45,6 +52,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     adapters: Mapping[str, VideoAdapter]
     cancels: Mapping[str, VideoCancel]
     recalls: Mapping[str, VideoRecall]
+    searches: Mapping[str, VideoSearch]
     inlines: Mapping[str, VideoInline]
     snapshot: Callable[[], Snapshot]
     media: MediaStore
@@ -117,12 +125,6 @@ class Submitting:
             return await self._again(job, attempt, error)
         made = _Call(token=_token(job, attempt), request=request, adapter=adapter, place=place, repeat=True)
         return await self._submit(job, attempt, made)
-
-    async def uncertain(self, job: Job) -> None:
-        """The time to settle the doubt is over."""
-        attempt = replace(job.attempts[-1], ended_at=self._moves.clock.now())
-        code = "submit_uncertain" if job.deleted_at is None else "cancelled"
-        await self._moves.fail(job, code, attempt)
 
     async def _begin(self, job: Job, target: RouteTarget) -> None:
         """Prepare the call; only when that worked is the attempt written down and made."""
@@ -226,42 +228,17 @@ class Submitting:
         return None
 
     async def _doubt(self, job: Job, attempt: Attempt) -> None:
-        due = self._moves.clock.now() + self._moves.figures.uncertain
-        await self._moves.go(
-            replace(job, due_at=due), "doubt", replace(attempt, error_code="submit_uncertain")
-        )
+        due = self._moves.clock.now() + min(rules.pause(1), self._moves.figures.uncertain)
+        doubtful = replace(attempt, error_code="submit_uncertain")
+        await self._moves.go(replace(job, tries=0, due_at=due), "doubt", doubtful)
 
     async def _request(self, job: Job, adapter: VideoAdapter, place: Place, attempt: Attempt) -> HttpRequest:
         """The submit of this attempt: the same bytes' worth of request each time it is made."""
-        asked = ask_of(job)
-        media = await self._media(job, asked)
-        request = VideoRequest(
-            model=asked.model,
-            prompt=asked.prompt,
-            operation=asked.operation,
-            seconds=None if asked.operation == "edit" else asked.seconds,
-            size=None if asked.operation in ("edit", "extend") else asked.size,
-            seed=asked.seed,
-            negative_prompt=asked.negative_prompt,
-            style_preset=asked.style_preset,
-            camera_movement=asked.camera_movement,
-            audio=asked.audio,
-            strength=asked.strength,
-            media=media,
-            source=asked.source,
-            token=_token(job, attempt),
-            hook=self._hook(job, attempt),
-        )
-        return adapter.video_create(request, place.target)
-
-    def _hook(self, job: Job, attempt: Attempt) -> str:
-        """Where the provider may tell that the video is done; nowhere without a public https:// address."""
-        public = self._tools.snapshot().public_url or ""
-        return self._tools.links.hook(public, job.id, attempt.number) if public.startswith("https://") else ""
+        media = await self._media(job, ask_of(job))
+        return adapter.video_create(replace(request_of(job, attempt, self._tools), media=media), place.target)
 
     async def _media(self, job: Job, asked: Ask) -> list[Media]:
-        media = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []
-        media += [Media(role=role, mime="", url=link) for role, link in asked.links]
+        media = _linked(asked)
         for role, stored in zip(asked.inputs, stored_roles(asked.inputs), strict=True):
             row = job.file(stored)
             if row is None:
@@ -272,6 +249,39 @@ class Submitting:
             finally:
                 file.close()
         return media
+
+
+def request_of(job: Job, attempt: Attempt, tools: Tools) -> VideoRequest:
+    """What this attempt asks a target for; uploaded media are named, but come without their bytes."""
+    asked = ask_of(job)
+    return VideoRequest(
+        model=asked.model,
+        prompt=asked.prompt,
+        operation=asked.operation,
+        seconds=None if asked.operation == "edit" else asked.seconds,
+        size=None if asked.operation in ("edit", "extend") else asked.size,
+        seed=asked.seed,
+        negative_prompt=asked.negative_prompt,
+        style_preset=asked.style_preset,
+        camera_movement=asked.camera_movement,
+        audio=asked.audio,
+        strength=asked.strength,
+        media=[*_linked(asked), *(Media(role=role, mime="") for role in asked.inputs)],
+        source=asked.source,
+        token=_token(job, attempt),
+        hook=_hook(job, attempt, tools),
+    )
+
+
+def _linked(asked: Ask) -> list[Media]:
+    first = [Media(role=FIRST_FRAME, mime="", url=asked.link)] if asked.link else []
+    return first + [Media(role=role, mime="", url=link) for role, link in asked.links]
+
+
+def _hook(job: Job, attempt: Attempt, tools: Tools) -> str:
+    """Where the provider may tell that the video is done; nowhere without a public https:// address."""
+    public = tools.snapshot().public_url or ""
+    return tools.links.hook(public, job.id, attempt.number) if public.startswith("https://") else ""
 
 
 def _token(job: Job, attempt: Attempt) -> str:

@@ -24,6 +24,7 @@ from gateway.service.video_links import Link, content_url
 from gateway.service.video_ports import VideoParts
 from gateway.service.video_repeats import Origin, Repeats
 from gateway.service.video_request import (
+    CHARACTER,
     FIRST_FRAME,
     Ask,
     Change,
@@ -33,7 +34,7 @@ from gateway.service.video_request import (
     seconds_shown,
     stored_roles,
     wanted,
-    with_characters,
+    with_files,
 )
 from gateway.service.video_routes import complete, drawn_for
 from gateway.service.video_sources import Sources
@@ -59,8 +60,7 @@ class Videos:
 
     async def create(self, caller: Caller, wish: Wish, origin: Origin) -> Job:
         """A new job, or the one that this request, repeated, already made."""
-        if wish.characters:
-            wish = with_characters(wish, await self._characters.clips(caller, wish.characters))
+        wish = await self._found(caller, wish)
         fingerprint = wish.fingerprint()
         known = await self._repeats.known(caller, fingerprint, origin)
         if known is not None:
@@ -79,6 +79,15 @@ class Videos:
             if hit is not None:
                 return hit
         return await self._admitted(caller, wish, fingerprint, origin, route)
+
+    async def _found(self, caller: Caller, wish: Wish) -> Wish:
+        """The wish with the files that it only names. Raises InvalidRequest for one that is not there."""
+        if wish.filed:
+            wish = with_files(wish, await self._sources.pictures(caller, wish.filed))
+        if wish.characters:
+            clips = await self._characters.clips(caller, wish.characters)
+            wish = with_files(wish, [(CHARACTER, clip) for clip in clips])  # given to providers as references
+        return replace(wish, filed=(), characters=())
 
     async def _hit(self, caller: Caller, wish: Wish, fingerprint: bytes, origin: Origin) -> Job | None:
         """A job that is complete at once with what this request made before; None when it made nothing."""

@@ -44,6 +44,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     retry_at: float | None = None
 
 
+class Begun(Struct, frozen=True, kw_only=True):
+    """An attempt with the id of its job and what that asked for."""
+
+    job: str
+    request: Json
+    attempt: Attempt
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """One video job. `request`, `held`, `error` and `output` are JSON whose shape the service knows.
 
@@ -177,7 +185,8 @@ async def claim(transaction: Transaction, now: float, until: float, limit: int) 
     ids = list((await transaction.execute(query)).scalars())
     if not ids:
         return []
-    taken = update(jobs).where(jobs.c.id.in_(ids)).values(leased_until=until, fence=jobs.c.fence + 1)
+    values = {"leased_until": until, "fence": jobs.c.fence + 1, "hastened_at": None}
+    taken = update(jobs).where(jobs.c.id.in_(ids)).values(values)
     await transaction.execute(taken)
     return await _load(transaction, select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.due_at))
 
@@ -212,6 +221,14 @@ async def left_at(transaction: Transaction, base_url: str, code: str, since: flo
     query = select(attempts).where(attempts.c.base_url == base_url, attempts.c.error_code == code)
     rows = (await transaction.execute(query.where(attempts.c.started_at >= since))).mappings()
     return [_attempt(row) for row in rows]
+
+
+async def begun_at(transaction: Transaction, base_url: str, since: float, until: float) -> list[Begun]:
+    """All attempts at a place that began between two times."""
+    query = select(attempts, jobs.c.request).join(jobs, jobs.c.id == attempts.c.job)
+    query = query.where(attempts.c.base_url == base_url, attempts.c.started_at.between(since, until))
+    rows = (await transaction.execute(query)).mappings()
+    return [Begun(job=row["job"], request=row["request"], attempt=_attempt(row)) for row in rows]
 
 
 async def rouse(transaction: Transaction, ids: Sequence[str], now: float) -> bool:
@@ -256,9 +273,10 @@ async def open_leases(transaction: Transaction, leases: Sequence[str]) -> set[st
 
 
 async def hasten(transaction: Transaction, job: str, phase: str, now: float) -> None:
-    """Make a job due at once that waits in a phase."""
-    waits = (jobs.c.id == job, jobs.c.phase == phase, jobs.c.due_at > now)
-    await transaction.execute(update(jobs).where(*waits).values(due_at=now))
+    """Make a job in a phase due at once; one that somebody holds, as soon as it is given back."""
+    due = case((jobs.c.due_at > now, now), else_=jobs.c.due_at)
+    hastened = update(jobs).where(jobs.c.id == job, jobs.c.phase == phase)
+    await transaction.execute(hastened.values(due_at=due, hastened_at=now))
 
 
 async def renew(transaction: Transaction, held: Mapping[str, int], until: float) -> set[str]:
@@ -279,12 +297,14 @@ async def renew(transaction: Transaction, held: Mapping[str, int], until: float)
 async def save(transaction: Transaction, job: Job, *, release: bool) -> Job | None:
     """Write what may change of a job; None when somebody else has claimed it since (nothing is written).
 
-    `release` gives the lease back. The result carries `deleted_at` as it is now: the job's owner may have
-    deleted it in the meantime.
+    `release` gives the lease back, and makes a job due at once that was hastened while we held it. The result
+    carries `deleted_at` as it is now: the job's owner may have deleted it in the meantime.
     """
     changes = {name: getattr(job, name) for name in _SAVED}
     if release:
         changes["leased_until"] = 0.0
+        hastened = jobs.c.hastened_at
+        changes["due_at"] = job.due_at and case((hastened < job.due_at, hastened), else_=job.due_at)
     query = update(jobs).where(jobs.c.id == job.id, jobs.c.fence == job.fence).values(changes)
     row = (await transaction.execute(query.returning(jobs.c.deleted_at))).first()
     return None if row is None else replace(job, deleted_at=row.deleted_at)
@@ -293,7 +313,7 @@ async def save(transaction: Transaction, job: Job, *, release: bool) -> Job | No
 async def mark_deleted(transaction: Transaction, caller: str, job: str, now: float) -> Job | None:
     """Hide a job from its owner for good and make it due at once; None when it is not there for them."""
     query = update(jobs).where(jobs.c.id == job, jobs.c.caller == caller, jobs.c.deleted_at.is_(None))
-    done = await transaction.execute(query.values(deleted_at=now, due_at=now))
+    done = await transaction.execute(query.values(deleted_at=now, due_at=now, hastened_at=now))
     if done.rowcount == 0:
         return None
     return (await _load(transaction, select(jobs).where(jobs.c.id == job)))[0]

@@ -86,7 +86,9 @@ jobs = Table(
     Column("cache_key", LargeBinary),  # what the same request finds its result by, where it asked for that
     Column("waiting_since", Double),  # waits for a slot at a worker; NULL when it does not
     Column("eta_at", Double),  # when it will probably be done
+    Column("hastened_at", Double),  # since when it should be looked at, whatever whoever holds it thinks
     Index("jobs_due", "due_at"),
+    Index("jobs_expiring", "expires_at"),
     Index("jobs_waiting", "waiting_since"),
     Index("jobs_of_caller", "caller", "id"),
     Index("jobs_alike", "caller", "fingerprint"),
@@ -113,6 +115,7 @@ attempts = Table(
     Column("ended_at", Double),
     Column("retry_at", Double),
     PrimaryKeyConstraint("job", "number"),
+    Index("attempts_at", "base_url", "started_at"),
 )
 
 media = Table(

@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping
 
-from providers.adapter import VideoAdapter, VideoCancel, VideoInline, VideoRecall, VideoWorker
+from providers.adapter import (
+    VideoAdapter,
+    VideoAsking,
+    VideoCancel,
+    VideoInline,
+    VideoRecall,
+    VideoSearch,
+    VideoSigned,
+    VideoWorker,
+)
 from providers.video import (
     fal,
     gemini_omni,
@@ -62,4 +71,12 @@ VIDEO_CANCEL: Mapping[str, VideoCancel] = {
 }
 VIDEO_INLINE: Mapping[str, VideoInline] = {"gemini_omni": gemini_omni, "veo": veo}
 VIDEO_RECALL: Mapping[str, VideoRecall] = {"kling": kling}
+VIDEO_SEARCH: Mapping[str, VideoSearch] = {
+    "luma_legacy": luma_legacy,
+    "minimax": minimax,
+    "openai": openai,
+    "seedance": seedance,
+}
+VIDEO_SIGNED: Mapping[str, VideoSigned] = {"fal": fal}
+VIDEO_ASKING: Mapping[str, VideoAsking] = {"minimax": minimax, "minimax_v1": minimax}
 VIDEO_WORKER: Mapping[str, VideoWorker] = {"worker": worker}

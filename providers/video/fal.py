@@ -1,10 +1,13 @@
 """fal's queue. The operation holds the links that fal gave: `status_url`, `response_url`, `cancel_url`.
 
 COMPLETED means that it ended: whether there is a video is told at `response_url`, which is asked next
-(`result`). Source: VIDEO_WIRE 3.10, 2026-11-20.
+(`result`). Its calls back are signed by Ed25519. Source: VIDEO_WIRE 3.10, 2026-11-20; for what is signed, receivers
+of other people's that agree.
 """
 
-from collections.abc import Mapping
+import hashlib
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +17,7 @@ from msgspec import Struct
 from providers.auth import secret_part
 from providers.errors import ErrorKind, ProviderError
 from providers.reading import public_text, read_error
+from providers.tokens import ed25519_signed
 from providers.types import (
     UNREADABLE,
     HttpRequest,
@@ -33,6 +37,13 @@ _STATES: Mapping[str, str] = {"IN_QUEUE": "queued", "IN_PROGRESS": "in_progress"
 _MODERATION = "content_policy_violation"
 _BLAMED = frozenset(("image_load_error", "file_too_large", "invalid_request"))
 _KINDS: Mapping[str, ErrorKind] = {_MODERATION: ErrorKind.CONTENT_POLICY}
+
+
+KEYS = "https://rest.fal.ai/.well-known/jwks.json"
+"""Where the public keys are that fal signs its calls with (RFC 7517)."""
+TOLERANCE = 300.0
+"""Seconds that a call of fal may be old, or its clock ahead."""
+_SIGNED = tuple(f"x-fal-webhook-{name}" for name in ("request-id", "user-id", "timestamp", "signature"))
 
 
 class _Accepted(Struct):
@@ -67,6 +78,17 @@ class _Failure(Struct):
     detail: list[_Detail] = []
 
 
+class _Key(Struct):
+    kty: str = ""
+    crv: str = ""
+    x: str = ""
+
+
+class _Keys(Struct):
+    keys: list[_Key] = []
+
+
+_keys = msgspec.json.Decoder(_Keys)
 _accepted = msgspec.json.Decoder(_Accepted)
 _told = msgspec.json.Decoder(_Told)
 _failure = msgspec.json.Decoder(_Failure)
@@ -117,6 +139,28 @@ def video_cancel(operation: Json, target: Target) -> HttpRequest:
     return _ask("PUT", operation["cancel_url"], target)
 
 
+def hook_keys() -> HttpRequest:
+    """GET the public keys of those who may call a hook."""
+    return HttpRequest(method="GET", url=KEYS, headers={})
+
+
+def hook_signed(keys: HttpResponse, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """Whether one of these keys has signed this call, at about Unix time `now`.
+
+    What is signed are three headers and the SHA-256 of the body, a line each; the signature is in hex.
+    """
+    *signed, signature = (headers.get(name, "") for name in _SIGNED)
+    at = signed[-1]
+    if not (at.isascii() and at.isdigit() and len(at) < 12) or abs(now - int(at)) > TOLERANCE:
+        return False
+    try:
+        told = bytes.fromhex(signature)
+        message = "\n".join([*signed, hashlib.sha256(body).hexdigest()]).encode()
+    except ValueError:  # no hex, or no text
+        return False
+    return any(ed25519_signed(key, told, message) for key in _public(keys))
+
+
 def error(response: HttpResponse) -> ProviderError:
     """What an answer with a status of 300 or above means: `{detail}`, and the type of error in a header."""
     found = read_error(response, _KINDS)
@@ -124,6 +168,17 @@ def error(response: HttpResponse) -> ProviderError:
     if kind is None:
         return found
     return ProviderError(kind, found.message, status=found.status, code=found.code, param=found.param)
+
+
+def _public(response: HttpResponse) -> Iterator[bytes]:
+    """The raw keys in a set of keys; those of other kinds are passed over."""
+    try:
+        found = _keys.decode(response.body).keys if response.status == 200 else []
+    except UNREADABLE:
+        return
+    for key in found:
+        if (key.kty, key.crv) == ("OKP", "Ed25519"):
+            yield urlsafe_b64decode(f"{key.x}===".encode())
 
 
 def _said(told: _Told) -> VideoUpdate:

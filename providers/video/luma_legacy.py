@@ -4,7 +4,7 @@ Pictures must be links: it takes no bytes. Why it failed is told in words alone.
 2026-11-20.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -13,10 +13,19 @@ from msgspec import Struct
 from providers.auth import bearer
 from providers.errors import ProviderError
 from providers.reading import public_text, read_error
-from providers.types import HttpRequest, HttpResponse, Json, Target, VideoRequest, VideoUpdate
-from providers.video import parts
+from providers.types import (
+    HttpRequest,
+    HttpResponse,
+    Json,
+    Target,
+    VideoRequest,
+    VideoSighting,
+    VideoUpdate,
+)
+from providers.video import parts, tasks
 from providers.video.answers import file_at, gone, moderated, no_file, read
-from providers.video.fields import fit
+from providers.video.fields import Fitted, fit
+from providers.waits import unix_time
 
 _STATES: Mapping[str, str] = {
     "queued": "queued",
@@ -46,22 +55,7 @@ _generation = msgspec.json.Decoder(_Generation)
 def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """From text, or from and to a picture."""
     fitted = fit(request, target)
-    asked, shape = fitted.request, fitted.shape
-    frames = {
-        frame: {"type": "image", "url": media.url}
-        for role, frame in _FRAMES.items()
-        if (media := fitted.media(role)) is not None
-    }
-    body = {
-        "model": target.model,
-        "prompt": asked.prompt,
-        "aspect_ratio": shape.ratio if shape else None,
-        "duration": None if asked.seconds is None else f"{asked.seconds:g}s",
-        "resolution": shape.tier if shape else None,
-        "keyframes": frames or None,
-        "callback_url": request.hook or None,
-    }
-    return parts.post(target, "generations/video", body, fitted)
+    return parts.post(target, "generations/video", _told(fitted, target), fitted)
 
 
 def video_created(response: HttpResponse) -> VideoUpdate:
@@ -95,9 +89,47 @@ def video_content(operation: Json, target: Target) -> HttpRequest:
     return file_at(operation["url"], target, bearer(target))
 
 
+def video_recent(target: Target) -> HttpRequest:
+    """GET the newest generations."""
+    return parts.ask(target, "generations?limit=100&offset=0")
+
+
+def video_sightings(request: VideoRequest, target: Target, response: HttpResponse) -> Sequence[VideoSighting]:
+    """Generations that were asked for in the very same words: each tells its whole request."""
+    if response.status >= 300:
+        raise error(response)
+    told = {name: value for name, value in _told(fit(request, target), target).items() if value is not None}
+    found = []
+    for one in tasks.list_of(response, "generations"):
+        asked = tasks.object_of(one.get("request"))
+        at = unix_time(str(one.get("created_at") or ""))
+        alike = all(asked.get(name) == value for name, value in told.items())
+        if alike and at is not None and isinstance(one.get("id"), str):
+            found.append(VideoSighting(operation={"id": one["id"]}, created_at=at))
+    return found
+
+
 def error(response: HttpResponse) -> ProviderError:
     """What an answer with a status of 300 or above means."""
     return read_error(response)
+
+
+def _told(fitted: Fitted, target: Target) -> Json:
+    asked, shape = fitted.request, fitted.shape
+    frames = {
+        frame: {"type": "image", "url": media.url}
+        for role, frame in _FRAMES.items()
+        if (media := fitted.media(role)) is not None
+    }
+    return {
+        "model": target.model,
+        "prompt": asked.prompt,
+        "aspect_ratio": shape.ratio if shape else None,
+        "duration": None if asked.seconds is None else f"{asked.seconds:g}s",
+        "resolution": shape.tier if shape else None,
+        "keyframes": frames or None,
+        "callback_url": asked.hook or None,
+    }
 
 
 def _failed(reason: str) -> VideoUpdate:

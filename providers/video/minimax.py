@@ -4,7 +4,7 @@ The operation is `{"id": ...}`, with `url` once it is finished. A task that is n
 500. Sources: VIDEO_WIRE 3.7, 4.1 and 5.2, 2026-11-20.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from providers.errors import ErrorKind, ProviderError
@@ -16,11 +16,12 @@ from providers.types import (
     Target,
     VideoOutput,
     VideoRequest,
+    VideoSighting,
     VideoUpdate,
 )
 from providers.video import parts, tasks
 from providers.video.answers import file_at, gone
-from providers.video.fields import fit
+from providers.video.fields import Fitted, fit
 
 _CODES: Mapping[int, ErrorKind] = {
     1002: ErrorKind.RATE_LIMITED,
@@ -46,13 +47,10 @@ _RESOLUTIONS: Mapping[str, str] = {"480p": "480P", "720p": "768P", "2k": "2K"}
 def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """POST words and media as parts of one content. Raises UNSUPPORTED as `fit` does."""
     fitted = fit(request, target)
-    asked, shape = fitted.request, fitted.shape
     body = {
-        "model": target.model,
-        "content": parts.content(asked),
-        "resolution": _RESOLUTIONS[shape.tier] if shape else None,
-        "duration": parts.whole_seconds(asked.seconds),
-        "ratio": shape.ratio if shape else None,
+        "content": parts.content(fitted.request),
+        **_told(fitted, target),
+        "callback_url": request.hook or None,
     }
     return parts.post(target, "v2/video_generation", body, fitted)
 
@@ -99,9 +97,55 @@ def video_cancel(operation: Json, target: Target) -> HttpRequest:
     return parts.ask(target, _path("v2/video_generation", operation), "DELETE")
 
 
+def video_recent(target: Target) -> HttpRequest:
+    """GET the newest tasks."""
+    return parts.ask(target, "v2/query/video_generation?page_num=1&page_size=50")
+
+
+def video_sightings(request: VideoRequest, target: Target, response: HttpResponse) -> Sequence[VideoSighting]:
+    """Tasks of the same model, length and size; the words are told only once a video is there.
+
+    Pictures are not listed, so a video from one cannot be told from another of the same words.
+    """
+    if response.status >= 300:
+        raise error(response)
+    if request.media:
+        return []
+    fitted = fit(request, target)
+    told = {name: value for name, value in _told(fitted, target).items() if value is not None}
+    alike = (
+        task
+        for task in tasks.list_of(response, "items")
+        if all(task.get(name) in (None, value) for name, value in told.items())
+        and _words(task) in (None, fitted.request.prompt)
+    )
+    return tasks.sightings(alike, lambda task: _words(task) is not None)
+
+
+def hook_answer(body: bytes) -> Json | None:
+    """What MiniMax's first call to a hook wants to hear, within three seconds: its challenge."""
+    challenge = tasks.object_in(body).get("challenge")
+    return {"challenge": challenge} if isinstance(challenge, str) else None
+
+
 def error(response: HttpResponse) -> ProviderError:
     """What an answer with a status of 300 or above means."""
     return read_error(response, KINDS)
+
+
+def _told(fitted: Fitted, target: Target) -> Json:
+    """What a task is told and tells of itself, in the same words."""
+    shape = fitted.shape
+    return {
+        "model": target.model,
+        "resolution": _RESOLUTIONS[shape.tier] if shape else None,
+        "duration": parts.whole_seconds(fitted.request.seconds),
+        "ratio": shape.ratio if shape else None,
+    }
+
+
+def _words(task: Json) -> object:
+    return tasks.object_of(task.get("content")).get("prompt")
 
 
 def _path(path: str, operation: Json) -> str:

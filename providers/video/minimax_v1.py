@@ -57,6 +57,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "resolution": _RESOLUTIONS[shape.tier] if shape else None,
         "first_frame_image": link_of(first) if first else None,
         "last_frame_image": link_of(last) if last else None,
+        "callback_url": request.hook or None,
     }
     return parts.post(target, "v1/video_generation", body, fitted)
 

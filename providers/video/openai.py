@@ -4,7 +4,7 @@ The operation is `{"id": ...}`, the video's id upstream. Sources: VIDEO_WIRE 1.2
 2026-11-20.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -22,11 +22,12 @@ from providers.types import (
     Media,
     Target,
     VideoRequest,
+    VideoSighting,
     VideoUpdate,
     encode,
 )
 from providers.video.form import form
-from providers.video.openai_answers import MODERATION, read_video, update
+from providers.video.openai_answers import MODERATION, read_list, read_video, update
 
 _KINDS: Mapping[str, ErrorKind] = {
     "unsupported_value": ErrorKind.UNSUPPORTED,
@@ -93,6 +94,30 @@ def video_cancel(operation: Json, target: Target) -> HttpRequest:
     vLLM-Omni and our worker stop the work, SGLang only forgets it. Polls then answer `gone`.
     """
     return HttpRequest(method="DELETE", url=_url(target, operation), headers=_headers(target))
+
+
+def video_recent(target: Target) -> HttpRequest:
+    """GET the newest videos."""
+    url = f"{target.base_url}/videos?limit=100&order=desc"
+    return HttpRequest(method="GET", url=url, headers=_headers(target))
+
+
+def video_sightings(request: VideoRequest, target: Target, response: HttpResponse) -> Sequence[VideoSighting]:
+    """Videos with the same words, and the same model, length and size as far as these are told.
+
+    Pictures are not listed, so a video from one cannot be told from another of the same words.
+    """
+    if response.status >= 300:
+        raise error(response)
+    if request.media:
+        return []
+    made = request.operation == "generate"
+    asked = (target.model, request.seconds if made else None, request.size if made else None)
+    return [
+        VideoSighting(operation={"id": video.id}, created_at=video.created_at)
+        for video in read_list(response)
+        if video.prompt == request.prompt and video.fits(*asked)
+    ]
 
 
 def error(response: HttpResponse) -> ProviderError:

@@ -7,13 +7,15 @@ decides.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from providers.reading import public_text, retry_after
 from providers.types import UNREADABLE, HttpResponse, VideoOutput, VideoUpdate
+from providers.video.answers import read
 from providers.video.tasks import number, whole
 
 _STATES: Mapping[str, str] = {
@@ -80,6 +82,43 @@ def read_video(response: HttpResponse) -> Video | None:
         return _video.decode(response.body)
     except UNREADABLE:
         return None
+
+
+class Listed(Struct):
+    """A video in a list, with what tells it from others. All but the id, the words and the time may be missing."""
+
+    id: str
+    prompt: str
+    created_at: float
+    model: Any = None
+    seconds: Any = None
+    size: Any = None
+
+    def fits(self, model: str, seconds: float | None, size: str | None) -> bool:
+        """Whether nothing that is told differs from what was asked for."""
+        told = number(self.seconds)
+        return (
+            self.model in (None, model)
+            and (told is None or seconds is None or told == seconds)
+            and (self.size is None or size is None or self.size == size)
+        )
+
+
+class _List(Struct):
+    data: list[Raw]
+
+
+_list = msgspec.json.Decoder(_List)
+_listed = msgspec.json.Decoder(Listed)
+
+
+def read_list(response: HttpResponse) -> list[Listed]:
+    """The videos of a list that say what they show. Raises PROTOCOL for an answer that is no list."""
+    found = []
+    for one in read(_list, response).data:
+        with suppress(*UNREADABLE):
+            found.append(_listed.decode(one))
+    return found
 
 
 def update(video: Video, response: HttpResponse) -> VideoUpdate:

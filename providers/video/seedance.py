@@ -4,7 +4,7 @@ The operation is `{"id": ...}`, with `url` once it is finished. Sources: VIDEO_W
 2026-11-20.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from providers.types import (
     Target,
     VideoOutput,
     VideoRequest,
+    VideoSighting,
     VideoUpdate,
 )
 from providers.video import parts, tasks
@@ -49,7 +50,8 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
     """POST words and media as parts of one content. Raises UNSUPPORTED as `fit` does.
 
     Frames and references are two modes that exclude each other. A camera that does not move is a field of
-    its own, every other movement is a matter of words. `token` is for tracing only: repeats make new videos.
+    its own, every other movement is a matter of words. Repeats make new videos, but a task tells
+    its `safety_identifier`: by that, our token, one whose submit was never answered is found.
     """
     still = request.camera_movement == "static"
     fitted = fit(replace(request, camera_movement=None) if still else request, target)
@@ -65,6 +67,7 @@ def video_create(request: VideoRequest, target: Target) -> HttpRequest:
         "camera_fixed": still or None,
         "generate_audio": parts.sound(asked, target),
         "callback_url": request.hook or None,
+        "safety_identifier": request.token or None,
     }
     headers = {"x-client-request-id": request.token} if request.token else {}
     return parts.post(target, "contents/generations/tasks", body, fitted, headers)
@@ -108,6 +111,24 @@ def video_content(operation: Json, target: Target) -> HttpRequest:
 def video_cancel(operation: Json, target: Target) -> HttpRequest:
     """Take a task out of the queue; one that runs already answers with an error and goes on."""
     return parts.ask(target, _path(operation), "DELETE")
+
+
+def video_recent(target: Target) -> HttpRequest:
+    """GET the newest tasks."""
+    return parts.ask(target, "contents/generations/tasks?page_num=1&page_size=100")
+
+
+def video_sightings(
+    request: VideoRequest, _target: Target, response: HttpResponse
+) -> Sequence[VideoSighting]:
+    """The task that carries the token of this request: no words are listed."""
+    if response.status >= 300:
+        raise error(response)
+    return tasks.sightings(
+        task
+        for task in tasks.list_of(response, "items")
+        if request.token and task.get("safety_identifier") == request.token
+    )
 
 
 def error(response: HttpResponse) -> ProviderError:

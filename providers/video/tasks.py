@@ -4,14 +4,22 @@ A dialect reads its own words and says what they mean with these: accepted, fini
 read by the same rules as a refused call, so that a provider's code means the same wherever it stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from providers.errors import ErrorKind, ProviderError
 from providers.reading import retry_after
-from providers.types import UNREADABLE, HttpResponse, VideoOutput, VideoUpdate, encode
+from providers.types import (
+    UNREADABLE,
+    HttpResponse,
+    Json,
+    VideoOutput,
+    VideoSighting,
+    VideoUpdate,
+    encode,
+)
 from providers.video.answers import no_file
 
 _BLAMED: Mapping[ErrorKind, str] = {
@@ -33,8 +41,13 @@ _CODES: Mapping[ErrorKind, str] = {
 
 def body_of(response: HttpResponse) -> dict[str, Any]:
     """The JSON object of an answer; empty when it is anything else."""
+    return object_in(response.body)
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty when it is anything else."""
     try:
-        return object_of(msgspec.json.decode(response.body))
+        return object_of(msgspec.json.decode(body))
     except UNREADABLE:
         return {}
 
@@ -60,6 +73,23 @@ def running(response: HttpResponse, state: str, progress: object = None) -> Vide
         progress=None if done is None else min(100, done),
         retry_after=retry_after(response.headers),
     )
+
+
+def list_of(response: HttpResponse, name: str) -> list[Json]:
+    """The objects in the list of that name in an answer. Raises PROTOCOL when there is no list."""
+    found = body_of(response).get(name)
+    if not isinstance(found, list):
+        raise unreadable(response)
+    return [one for one in found if isinstance(one, dict)]
+
+
+def sightings(tasks: Iterable[Json], certain: Callable[[Json], bool] = lambda _: True) -> list[VideoSighting]:
+    """Tasks of a list that a submit may have begun; those without an id or a time are left out."""
+    return [
+        VideoSighting(operation={"id": task["id"]}, created_at=at, certain=certain(task))
+        for task in tasks
+        if isinstance(task.get("id"), str) and (at := number(task.get("created_at"))) is not None
+    ]
 
 
 def finished(url: object, output: VideoOutput) -> VideoUpdate:

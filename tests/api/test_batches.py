@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 
+from gateway.service import batch_work
 from tests.api.batch_stage import jsonl, row, staged, text
 from tests.running import routing
 
@@ -117,6 +118,30 @@ async def test_what_no_provider_answers_is_asked_again_before_it_is_given_up(
             if route in one and one.startswith("http_server_request_duration_seconds_count")
         )
         assert float(count.split()[-1]) == 6
+
+
+async def test_a_row_that_meets_a_bug_of_ours_ends_with_an_error_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("gateway.service.batch_work.FIRST_PAUSE", 0.01)
+    honest, met = batch_work.read_line, list[bytes]()
+
+    def buggy(data: bytes, endpoint: str) -> batch_work.Request:
+        if b"unlucky" in data:
+            met.append(data)
+            raise ZeroDivisionError
+        return honest(data, endpoint)
+
+    monkeypatch.setattr(batch_work, "read_line", buggy)
+    async with staged(tmp_path) as stage:
+        done = await stage.ann.over(await stage.ann.begin([row("unlucky"), row("lucky")]))
+        [line] = (await stage.ann.lines(done.error_file_id)).values()
+        error = line["response"]["body"]["error"]
+        assert (line["custom_id"], line["response"]["status_code"]) == ("unlucky", 500)
+        assert (error["type"], error["code"]) == ("server_error", "internal_error")
+        assert list(await stage.ann.lines(done.output_file_id)) == ["lucky"]
+    assert len(met) == 6
+    assert caplog.text.count("ZeroDivisionError") >= 6
 
 
 async def test_a_row_whose_text_is_none_is_told_and_not_made_again(tmp_path: Path):

@@ -73,6 +73,30 @@ async def test_a_client_says_by_when_its_video_must_be_there(tmp_path: Path) -> 
                 assert "a number of seconds from 1 to 3600" in error["message"]
 
 
+async def test_a_remix_says_itself_where_it_may_be_made(tmp_path: Path) -> None:
+    terms = Terms(region="eu-west-1", tags=frozenset(("gold",)))
+    async with Provider() as up:
+        made = (target("one", up.url), replace(target("two", up.url), terms=terms))
+        async with served(tmp_path, snapshot(*made)) as s:
+            client = s.client()
+            gold = {"x-fairlead-tags": "gold"}
+            video = await client.videos.create_and_poll(prompt="A red kite", extra_headers=gold)
+            for header, name in (("x-fairlead-tags", "zdr"), ("x-fairlead-region", "us")):
+                with pytest.raises(
+                    openai.BadRequestError, match=f"two/m: {header.rpartition('-')[2]}"
+                ) as refused:
+                    await client.videos.remix(video.id, prompt="By night", extra_headers={header: name})
+                assert refused.value.code == "no_target"
+            assert len(up.videos) == 1
+            remix = await client.videos.remix(
+                video.id, prompt="By night", extra_headers={"x-fairlead-region": "eu"}
+            )
+            request = (await s.stories.videos.get(ANN, remix.id)).request
+            assert (request["region"], request["tags"]) == ("eu", ["gold"])  # what it does not say stays
+            with pytest.raises(openai.BadRequestError, match="x-fairlead-region"):
+                await client.videos.remix(video.id, prompt="x", extra_headers={"x-fairlead-region": "a b"})
+
+
 async def test_create_and_poll_download_list_and_delete(tmp_path: Path) -> None:
     async with (
         Provider(polls=2, thumbnail=PNG) as one,
@@ -195,7 +219,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "sora-9"}, "model", "model_not_found"),
     ({"callback_url": "https://127.0.0.1/"}, "callback_url", "invalid_value"),
     ({"input_reference": "https://x.example/a.png"}, "input_reference", "invalid_type"),
-    ({"input_reference": {"file_id": "file_1"}}, "input_reference.file_id", "unsupported_parameter"),
+    ({"input_reference": {"file_id": "file_1"}}, "input_reference.file_id", "file_not_found"),
+    ({"input_reference": {"file_id": 7}}, "input_reference.file_id", "invalid_type"),
+    (
+        {"input_reference": {"file_id": "file_1", "image_url": "https://x.example/a.png"}},
+        "input_reference",
+        "mutually_exclusive",
+    ),
     ({"input_reference": {"image_url": "http://x.example"}}, "input_reference.image_url", "invalid_value"),
     (
         {"input_reference": {"image_url": "data:image/png;base64,###"}},
@@ -255,12 +285,18 @@ async def test_broken_bodies_are_the_clients_fault(tmp_path: Path) -> None:
         assert answer.json()["error"]["code"] == "invalid_image"
         large = {"prompt": (None, "A kite"), "input_reference": ("a.png", PNG + bytes(25 << 20), "image/png")}
         answer = await http.post("/v1/videos", files=large, headers=headers)
-        assert (answer.status_code, answer.json()["error"]["param"]) == (413, "input_reference")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["code"]) == (
+            400,
+            "input_reference",
+            "file_too_large",
+        )
+        assert f"at most {25 << 20}" in error["message"]
         many = [(f"f{at}", (f"{at}", b"x")) for at in range(21)]
         answer = await http.post("/v1/videos", files=many, headers=headers)
-        assert (answer.status_code, "more than 20 files" in answer.text) == (413, True)
+        assert (answer.status_code, "more than 20 files" in answer.text) == (400, True)
         answer = await http.post("/v1/videos", files={"a": ("a", bytes(27 << 20))}, headers=headers)
-        assert answer.status_code == 413
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "file_too_large")
         assert list((tmp_path / "media").iterdir()) == []
 
 

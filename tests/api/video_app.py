@@ -9,7 +9,7 @@ import openai
 import uvicorn
 from litestar import Litestar, Request
 
-from gateway.api import characters, generations, videos
+from gateway.api import characters, generations, hooks, videos
 from gateway.api.errors import EXCEPTION_HOOKS
 from gateway.config.snapshot import Caller, Snapshot
 from gateway.errors import Unauthenticated
@@ -47,6 +47,7 @@ async def served(folder: Path, snapshot: Snapshot, **more: Any) -> AsyncIterator
         front = [
             *videos.routes(stories.videos, caller_of),
             *generations.routes(stories.videos, caller_of),
+            *hooks.routes(stories.hooks),
             *characters.routes(Characters(stories.parts), caller_of),
         ]
         app = Litestar(front, exception_handlers=EXCEPTION_HOOKS, logging_config=None)

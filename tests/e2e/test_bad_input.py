@@ -70,7 +70,7 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"negative_prompt": "x" * 2001}, "negative_prompt", "string_above_max_length"),
     ({"style_preset": "x" * 101}, "style_preset", "string_above_max_length"),
     ({"input_reference": "words"}, "input_reference", "invalid_type"),
-    ({"input_reference[file_id]": "file_1"}, "input_reference.file_id", "unsupported_parameter"),
+    ({"input_reference[file_id]": "file_1"}, "input_reference.file_id", "file_not_found"),
     ({"input_reference[image_url]": "file:///etc/passwd"}, "input_reference.image_url", "invalid_value"),
     ({"input_reference[image_url]": "data:image/png;base64,!"}, "input_reference.image_url", "invalid_value"),
     ({"input_reference[image_url]": "https://x.example/a.png"}, "input_reference", "unsupported_value"),
@@ -135,8 +135,8 @@ FILES: list[tuple[str, bytes, int, str]] = [
     ("a.png", b"GIF89a" + bytes(100), 400, "invalid_image"),
     ("a.png", b"\x00\x00\x00\x18ftypisom" + bytes(100), 400, "invalid_image"),
     ("a.png", b"%PDF-1.7", 400, "invalid_image"),
-    ("a.png", png() + bytes(25 * MIB), 413, "request_too_large"),
-    ("a.png", png() + bytes(30 * MIB), 413, "request_too_large"),
+    ("a.png", png() + bytes(25 * MIB), 400, "file_too_large"),
+    ("a.png", png() + bytes(30 * MIB), 400, "file_too_large"),
 ]
 
 
@@ -177,7 +177,7 @@ BODIES: list[tuple[str, bytes, int]] = [
     ("application/json", b'{"a": ' * 5000, 400),
     ("application/json", b'{"prompt": "x", "seconds": 1e999}', 400),
     ("application/json; charset=utf-16", '{"prompt": "x"}'.encode("utf-16"), 400),
-    ("application/json", json.dumps({"prompt": "x" * 28 * MIB}).encode(), 413),
+    ("application/json", json.dumps({"prompt": "x" * 28 * MIB}).encode(), 400),
     ("multipart/form-data", part(b'name="prompt"') + b"--b--\r\n", 400),
     ("multipart/form-data; boundary=", b"x", 400),
     (MULTIPART, b"", 400),

@@ -161,7 +161,7 @@ def test_what_makes_no_sense_is_refused_by_name(guest: Guest) -> None:
     file = {"file": ("a.jsonl", b"{}")}
     for form, param in (
         ({"files": file}, "purpose"),
-        ({"files": file, "data": {"purpose": "vision"}}, "purpose"),
+        ({"files": file, "data": {"purpose": "fine-tune"}}, "purpose"),
         ({"files": {"other": file["file"]}, "data": {"purpose": "batch"}}, "file"),
         ({"data": {"purpose": "batch"}}, None),
         ({"files": file, "data": {"purpose": "batch", "expires_after[seconds]": "x"}}, "expires_after"),

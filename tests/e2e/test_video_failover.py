@@ -187,11 +187,11 @@ async def test_what_may_have_been_accepted_is_parked_and_never_asked_for_again(
             assert parked["status"] in ("queued", "in_progress")
             assert told(parked) == [("first", "unknown", "submit_uncertain")]
         assert p.sql("select distinct phase from jobs") == [("uncertain",)]
-        p.sql("update jobs set due_at = 0")  # the time to wait for a sign is over
+        p.sql("update jobs set due_at = 0, tries = 9")  # the time to wait for a sign is over
         for done in await asyncio.gather(*map(p.over, videos)):
             assert (done["status"], done["error"]["code"]) == ("failed", "submit_uncertain")
             assert told(done) == [("first", "unknown", "submit_uncertain")]
-        assert first.requests == [("POST", "/v1/videos")] * len(DOUBTFUL)
+        assert [path for method, path in first.requests if method == "POST"] == ["/v1/videos"] * len(DOUBTFUL)
         assert p.sql("select * from ledger") == []
     assert [stage.studio.jobs(prompt) for prompt in prompts] == [[]] * len(prompts)
 

@@ -35,8 +35,9 @@ class Provider:
 
     Faults of `submit`: "ok", "lose" (begins the video, then hangs up without a word), "drop" (hangs up and
     begins nothing), or (status, error code). Of `poll`: "ok", "fail", "blame", "forget", or a status. Of
-    `content`: "ok", "cut" (half of it), "text", or a status. Every video is `film`. `watch` is called when a request
-    has come, and again when it has had its effect but its answer is not yet sent.
+    `content`: "ok", "cut" (half of it), "text", or a status. Every video is `film`. Its list says of each video
+    what `lists` makes of it; without that it has none. `watch` is called when a request has come, and again when
+    it has had its effect but its answer is not yet sent.
     """
 
     polls: int = 1
@@ -45,6 +46,7 @@ class Provider:
     poll: list[Any] = field(default_factory=list)
     content: list[Any] = field(default_factory=list)
     thumbnail: bytes | None = None
+    lists: Callable[[Video], Mapping[str, Any]] | None = None
     film: bytes = MP4
     accepted: Counter[str] = field(default_factory=Counter)
     videos: dict[str, Video] = field(default_factory=dict)
@@ -95,6 +97,9 @@ class Provider:
             if self.gate is not None:
                 await self.gate.wait()
             return self._submitted(path, headers, body)
+        if not path:
+            made = [self.lists(video) for video in self.videos.values()] if self.lists else None
+            return refusal(404, "not_found") if made is None else reply(200, {"data": made})
         identity = path.split("/")[1]
         if method == "DELETE":
             self.deleted.append(identity)

@@ -26,8 +26,10 @@ from gateway.config.snapshot import (
 from gateway.errors import LimitExceeded
 from gateway.media.workshop import Workshop
 from gateway.service.fleet import Fleet
+from gateway.service.hooks import Hooks
 from gateway.service.moderation import Moderator
 from gateway.service.runner import Runner
+from gateway.service.signers import Signers
 from gateway.service.tokens import Tokens
 from gateway.service.video_links import Links
 from gateway.service.video_ports import Figures, Observe, VideoParts
@@ -47,7 +49,16 @@ from gateway.transport.dial import Dialer
 from gateway.transport.fetch import Fetcher
 from gateway.transport.post import Poster
 from providers.types import Target, VideoLimits
-from providers.video import VIDEO, VIDEO_CANCEL, VIDEO_INLINE, VIDEO_RECALL, VIDEO_WORKER
+from providers.video import (
+    VIDEO,
+    VIDEO_ASKING,
+    VIDEO_CANCEL,
+    VIDEO_INLINE,
+    VIDEO_RECALL,
+    VIDEO_SEARCH,
+    VIDEO_SIGNED,
+    VIDEO_WORKER,
+)
 
 ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
@@ -155,6 +166,7 @@ class Rig:
     door: Door
     notes: Notes
     config: dict[str, Snapshot]
+    hooks: Hooks
 
     async def create(
         self, caller: Caller = ANN, *, key: str | None = None, retries: int = 0, **fields: Any
@@ -231,9 +243,10 @@ async def rig(
     if fetcher is not None:
         tools = replace(tools, fetcher=fetcher)
     runner = Runner(parts, tools)
+    hooks = Hooks(parts, Signers(upstream, VIDEO_SIGNED, clock), VIDEO_ASKING, runner.wake)
     task = asyncio.create_task(runner.run()) if running else None
     try:
-        yield Rig(Videos(parts, runner.wake), runner, parts, door, notes, configs)
+        yield Rig(Videos(parts, runner.wake), runner, parts, door, notes, configs, hooks)
     finally:
         await runner.stop(grace=5.0)
         if task is not None:
@@ -249,7 +262,7 @@ def tools_of(
     fleet = fleet or Fleet(upstream, parts.snapshot, VIDEO_WORKER, parts.clock)
     return Tools(
         upstream=upstream, fetcher=Fetcher(Dialer(None)), adapters=adapters, cancels=VIDEO_CANCEL,
-        recalls=VIDEO_RECALL, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
+        recalls=VIDEO_RECALL, searches=VIDEO_SEARCH, inlines=VIDEO_INLINE, snapshot=parts.snapshot, media=parts.media,
         workshop=parts.workshop, tokens=Tokens(upstream, parts.clock), links=parts.links, dice=lambda: 0.5,
         queue=VideoQueue(parts, fleet, lambda: 0.5),
     )  # fmt: skip

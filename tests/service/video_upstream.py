@@ -28,8 +28,9 @@ class Heard:
 @dataclass
 class Scripted:
     """`script` maps "METHOD /path" (the query included) to answers, which are given one after the other and the
-    last one ever after: JSON, bytes of a file, a tuple of status and JSON, or None to hang up. What has no entry
-    is a 404. `URL` in a text of the JSON becomes the address of this provider. `redirects` are paths that lead on.
+    last one ever after: JSON, bytes of a file, a tuple of status and JSON, or None to hang up. Without its query
+    a path stands for all queries that have no entry of their own; what has none at all is a 404. `URL` in a text
+    of the JSON becomes the address of this provider. `redirects` are paths that lead on.
     """
 
     script: Mapping[str, Sequence[Any]]
@@ -77,7 +78,7 @@ class Scripted:
         moved = self.redirects.get(line.removeprefix("GET "))
         if moved is not None:
             return raw(302, "text/plain", b"", location=moved)
-        answers = self.script.get(line)
+        answers = self.script.get(line) or self.script.get(line.partition("?")[0])
         if answers is None:
             return reply(404, {"error": "not found"})
         number = self._given.get(line, 0)

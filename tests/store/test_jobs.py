@@ -158,6 +158,27 @@ async def test_saving_releases_and_tells_of_a_deletion_in_the_meantime(url: str)
         assert (again.phase, again.deleted_at) == ("running", NOW + 3)
 
 
+async def test_a_job_that_is_hastened_while_somebody_holds_it_is_due_when_it_is_given_back(url: str) -> None:
+    async with opened(url) as database:
+        await put(database, *(job(name, phase="running") for name in "abcd"))
+        held = {one.id: one for one in await claim(database, NOW, NOW + 30)}
+        async with database.write() as transaction:
+            await jobs.hasten(transaction, "video_a", "running", NOW + 1)
+            await jobs.hasten(transaction, "video_b", "running", NOW + 1)
+            await jobs.hasten(transaction, "video_c", "accepted", NOW + 1)
+            await jobs.mark_deleted(transaction, "ann", "video_d", NOW + 1)
+        for one in held.values():
+            later = None if one.id == "video_b" else NOW + 60
+            assert await save(database, replace(one, due_at=later)) is not None
+        async with database.read() as transaction:
+            rows = await transaction.exec_driver_sql("select due_at from jobs order by id")
+            assert list(rows.scalars()) == [NOW + 1, None, NOW + 60, NOW + 1]
+        again = await claim(database, NOW + 2, NOW + 30)
+        assert [one.id for one in again] == ["video_a", "video_d"]
+        assert await save(database, replace(again[0], due_at=NOW + 60)) is not None
+        assert (await get(database, "a") or again[0]).due_at == NOW + 60  # once heard, it is done with
+
+
 async def test_attempts_are_added_changed_and_kept_in_order(url: str) -> None:
     async with opened(url) as database:
         await put(database, job())
@@ -214,3 +235,22 @@ async def test_a_retry_finds_the_newest_alike_job_of_its_own_caller(url: str) ->
             assert await jobs.find_alike(transaction, "ann", alike, NOW - 600) == "video_c"
             assert await jobs.find_alike(transaction, "ann", b"\xff" * 32, NOW - 600) is None
             assert await jobs.find_alike(transaction, "eve", alike, NOW - 600) is None
+
+
+async def test_what_began_at_a_place_in_a_time_is_told_whosever_it_is(url: str) -> None:
+    made = [
+        job("a", attempts=[attempt(), attempt(2, base_url="http://elsewhere/v1")]),
+        job(
+            "b",
+            caller="bob",
+            request={"prompt": "B"},
+            attempts=[attempt(started_at=NOW + 9, operation={"id": "x"})],
+        ),
+        job("c", attempts=[attempt(started_at=NOW + 11)]),
+    ]
+    async with opened(url) as database:
+        await put(database, *made)
+        async with database.read() as transaction:
+            found = await jobs.begun_at(transaction, attempt().base_url, NOW, NOW + 10)
+    told = sorted((one.job, one.request["prompt"], one.attempt) for one in found)
+    assert told == [("video_a", "A red kite", made[0].attempts[0]), ("video_b", "B", made[1].attempts[0])]

@@ -1,4 +1,4 @@
-"""Stored files: whole or not there at all, and never at a place a name could choose. In a directory and in a bucket."""
+"""Stored files: whole or not there at all, and never at a place a name could choose. In a directory and in buckets."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ from gateway.errors import Unavailable
 from gateway.store.media import MediaStore, OpenFile, OverLimitError, whole
 from gateway.store.media_files import Directory
 from gateway.store.media_objects import Bucket
-from tests.buckets import BucketServer, bucket_server  # noqa: F401
+from tests.buckets import AzureServer, BucketServer, azure_server, bucket_server  # noqa: F401
 
 
 class Shelf(ABC):
@@ -67,14 +67,15 @@ class InBucket(Shelf):
         obstore.put(self._objects, name, data)
 
 
-@pytest.fixture(params=["directory", "bucket"])
+@pytest.fixture(params=["directory", "s3", "azure"])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     if request.param == "directory":
         return OnDisk(tmp_path)
-    server: BucketServer = request.getfixturevalue("bucket_server")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return InBucket(tmp_path, f"s3://{server.create_bucket()}/some/where")
+    name = {"s3": "bucket_server", "azure": "azure_server"}[request.param]
+    server: BucketServer | AzureServer = request.getfixturevalue(name)
+    for variable, value in server.environment.items():
+        monkeypatch.setenv(variable, value)
+    return InBucket(tmp_path, f"{server.create()}/some/where")
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:

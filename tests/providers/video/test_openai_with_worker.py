@@ -2,6 +2,7 @@
 
 import io
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,6 +86,17 @@ def test_from_submit_to_content_and_remix(target: Target) -> None:
         assert file.streams.video[0].frames == 24
     remixed = submit(target, operation="remix", source=accepted.operation, prompt="At night", token="t2")
     assert finish(remixed, target).state == "completed"
+
+
+def test_a_job_is_found_in_the_list_by_what_it_shows(target: Target) -> None:
+    asked = msgspec.structs.replace(REQUEST, prompt="A kite that nobody heard of", token="t9")
+    assert openai.video_sightings(asked, target, send(openai.video_recent(target))) == []
+    before = time.time()
+    accepted = submit(target, prompt=asked.prompt, token=asked.token)
+    [seen] = openai.video_sightings(asked, target, send(openai.video_recent(target)))
+    assert seen.operation == accepted.operation
+    assert int(before) <= seen.created_at <= time.time()
+    finish(accepted, target)
 
 
 def test_a_picture_arrives(target: Target) -> None:

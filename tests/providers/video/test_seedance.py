@@ -40,9 +40,10 @@ def test_a_camera_that_does_not_move_is_a_field_and_every_other_one_words() -> N
     assert moved.folded == ["camera_movement"]
 
 
-def test_our_token_is_for_tracing() -> None:
+def test_our_token_is_for_tracing_and_for_finding_the_task_again() -> None:
     request = seedance.video_create(replace(REQUEST, token="job-1"), TARGET)
     assert request.headers["x-client-request-id"] == "job-1"
+    assert recorded.body(request)["safety_identifier"] == "job-1"
     assert not TARGET.video.idempotent_submit
 
 
