@@ -341,6 +341,7 @@ class Gateway:
     async def _write_ledger(self, batch: Sequence[ledger.Entry]) -> None:
         async with self._database.write() as transaction:
             await ledger.add(transaction, batch)
+        self._admission.written(batch)
 
     async def _spent(self, budget: Dimension, whose: Mapping[str, str], before: float) -> int:
         await self._recall.ready(budget.key)

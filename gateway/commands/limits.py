@@ -16,7 +16,7 @@ from gateway.limits import words
 from gateway.limits.connection import StoreError
 from gateway.limits.nodes import Nodes
 from gateway.limits.rules import LEASE_SECONDS
-from gateway.limits.unsettled import Unsettled, close, unsettled
+from gateway.limits.unsettled import HEDGE_KIND, Unsettled, close, unsettled, unwritten
 from gateway.service.job_states import OPEN
 from gateway.store import jobs, ledger
 from gateway.store.engine import Database
@@ -30,7 +30,8 @@ UNSETTLED = "unsettled"
 def show_unsettled(config: Path | None, older: float, closing: str | None) -> None:
     """One line per reservation that nobody settled: its id, since when nobody renewed it, what it holds.
 
-    With `closing` (charge or release) each is settled, but for those of videos that are not finished.
+    With `closing` (charge or release) each is settled, but for those of videos that are not finished. What is settled
+    and not in the ledger is listed too, and entered there in either case: it is known to be spent.
     """
     if closing and older < LEASE_SECONDS:
         raise typer.BadParameter(
@@ -62,9 +63,10 @@ def show_unsettled(config: Path | None, older: float, closing: str | None) -> No
 async def _show(redis: Nodes, older: float, then: Callable[[Unsettled], Awaitable[str]]) -> int:
     count = 0
     try:
-        async for found in unsettled(redis, older):
-            count += 1
-            sys.stdout.write(f"{found.sentence()}{await then(found)}\n")
+        for ask in (unwritten, unsettled):
+            async for found in ask(redis, older):
+                count += 1
+                sys.stdout.write(f"{found.sentence()}{await then(found)}\n")
     finally:
         await redis.close()
     return count
@@ -91,9 +93,12 @@ class _Closer:
             booked.pop(UNSETTLED, None)  # which says nothing of the request's other reservations
             begun = (await ledger.booked(transaction, one.lease)).get(UNSETTLED)
             nano = _known(one, booked) if begun is None else begun
-            if not booked and begun is None and self._closing == CHARGE and one.nano_dollars:
+            lost = one.nano_dollars if not booked and begun is None and self._closing == CHARGE else 0
+            if one.spent:  # whatever anybody wishes, and all of it
+                nano, lost = one.nano_dollars, one.nano_dollars - _known(one, booked) - (begun or 0)
+            if lost > 0:
                 nano = one.nano_dollars
-                await ledger.add(transaction, [_entry(one, time.time() - one.age)])
+                await ledger.add(transaction, [_entry(one, time.time() - one.age, lost)])
         await close(self._redis, one, nano)
         why = "as the ledger has it" if booked else "the ledger had nothing of it"
         return f"  closed with {words.amount('dollars', nano)}: {why}"
@@ -103,10 +108,10 @@ def _known(one: Unsettled, booked: Mapping[str, int]) -> int:
     """What the ledger has of the part of a request that this reservation is for."""
     if "." in one.lease:
         return 0  # a difference that was held beside: the request's own reservation is settled with the whole
-    return sum(nano for kind, nano in booked.items() if (kind == "hedge") is one.hedge)
+    return sum(nano for kind, nano in booked.items() if (kind == HEDGE_KIND) is one.hedge)
 
 
-def _entry(one: Unsettled, at: float) -> Entry:
+def _entry(one: Unsettled, at: float, nano_dollars: int) -> Entry:
     whose = {"caller": "", "organisation": "", "model": "", **one.owner()}
-    what = {"source": one.lease, "kind": UNSETTLED, "target": "", "nano_dollars": one.nano_dollars}
+    what = {"source": one.lease, "kind": UNSETTLED, "target": "", "nano_dollars": nano_dollars}
     return msgspec.convert({**whose, **what, "created_at": at}, Entry)

@@ -159,7 +159,9 @@ class _Wire(asyncio.Protocol):
         self._begin(command, script).future = future
         return future
 
-    def post(self, command: tuple[Word, ...], script: Script, failed: Callable[[StoreError], None]) -> None:
+    def post(
+        self, command: tuple[Word, ...], script: Script | None, failed: Callable[[StoreError], None]
+    ) -> None:
         """Send a command whose reply nobody reads."""
         self._begin(command, script).failed = failed
 
@@ -253,7 +255,9 @@ class Connection:
         self._wire: _Wire | None = None
         self._attempt: asyncio.Task[_Wire] | None = None
 
-    def post(self, command: tuple[Word, ...], script: Script, failed: Callable[[StoreError], None]) -> None:
+    def post(
+        self, command: tuple[Word, ...], script: Script | None, failed: Callable[[StoreError], None]
+    ) -> None:
         """Send without waiting for a connection or a reply; `failed` is told if either is missing."""
         if self._wire is None or self._wire.lost:
             failed(NoAnswerError("there is no connection"))

@@ -126,6 +126,9 @@ class MemoryLimiter:
         await self.settle(lease, dimensions, actuals, at)
         return True
 
+    def written(self, _notes: str, _leases: Sequence[str]) -> None:
+        """See `rules.Limiter`: what is counted here ends with this process, and nothing is noted."""
+
     async def abandoned(self, _names: str, _older: float, /) -> Mapping[str, Sequence[Dimension]]:
         """See `rules.Limiter`: what is held here ends with this process."""
         return {}

@@ -61,7 +61,7 @@ class Nodes:
         raise NoAnswerError("its nodes send the call in a circle")
 
     def post(
-        self, key: str, command: tuple[Word, ...], script: Script, failed: Callable[[StoreError], None]
+        self, key: str, command: tuple[Word, ...], script: Script | None, failed: Callable[[StoreError], None]
     ) -> None:
         """Send without waiting for a connection or a reply; `failed` is told if it was not carried out."""
         node = self._node(key)

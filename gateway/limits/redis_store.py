@@ -46,8 +46,8 @@ OWED_MOST = 10_000
 _BATCH = 100
 _GRANTED, _SEED, _NEVER = 1, 2, -1
 
-Owed: TypeAlias = tuple[str, Sequence[Dimension], tuple[float, Sequence[int]]]
-"""A lease, its dimensions, and what `settle` was told: the date of the charge and the amounts."""
+Owed: TypeAlias = tuple[str, Sequence[Dimension], tuple[float, Sequence[int], bool]]
+"""A lease, its dimensions, and what settle.lua is told: the date of the charge, the amounts, whether to note them."""
 
 _log = logging.getLogger("fairlead.limits")
 _pack = msgspec.msgpack.Encoder().encode
@@ -79,6 +79,7 @@ class RedisLimiter:
         self._renew, self._seed = script("renew"), script("seed")
         self._failures = 0
         self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
+        self._written: deque[tuple[str, Sequence[str]]] = deque(maxlen=OWED_MOST)
         self._came_back = 0
         self._mending: asyncio.Task[None] | None = None
         self._closed = False
@@ -115,7 +116,15 @@ class RedisLimiter:
         """See `rules.Limiter`. Does not wait for the answer."""
         await self._alone.settle(lease, dimensions, actuals, at)
         if dimensions:
-            self._book((lease, dimensions, (at, actuals)))
+            self._book((lease, dimensions, (at, actuals, True)))
+
+    def written(self, notes: str, leases: Sequence[str]) -> None:
+        """See `rules.Limiter`. What is not settled yet is noted later, and forgotten after that."""
+        self._written.append((notes, leases))
+        if self._owed or self._failures >= FAILURES:
+            self._mend()
+        else:
+            self._forget_notes()
 
     async def settle_surely(
         self, lease: str, dimensions: Sequence[Dimension], actuals: Sequence[int], at: float = math.inf
@@ -240,6 +249,18 @@ class RedisLimiter:
             self._came_back += 1
             self._owe(owed)
 
+    def _forget_notes(self) -> None:
+        for _ in range(len(self._written)):
+            notes, leases = self._written.popleft()
+            failed = partial(self._not_forgotten, (notes, leases))
+            self._redis.post(notes, ("HDEL", notes, *leases), None, failed)
+
+    def _not_forgotten(self, written: tuple[str, Sequence[str]], error: StoreError) -> None:
+        if not isinstance(error, RefusedError):
+            self._came_back += 1
+            self._written.append(written)
+            self._mend()
+
     def _owe(self, owed: Owed) -> None:
         self._owed.append(owed)
         self._mend()
@@ -284,13 +305,15 @@ class RedisLimiter:
             if self._failures >= FAILURES:
                 _log.warning("Redis at %s answers again", self._redis.address)
             self._answered()
-            if not self._owed:  # else a node of the cluster is away, or a slot is being handed over
-                return
+            if not self._owed:
+                self._forget_notes()
+            if not self._owed and not self._written:
+                return  # else a node of the cluster is away, or a slot is being handed over
 
 
 def _nothing(lease: str, dimensions: Sequence[Dimension]) -> Owed:
     """What settles a lease that nobody used."""
-    return lease, dimensions, (math.inf, [0] * len(dimensions))
+    return lease, dimensions, (math.inf, [0] * len(dimensions), False)
 
 
 def _verdict(reply: Reply) -> Verdict:

@@ -106,6 +106,13 @@ class Limiter(Protocol):
     ) -> bool:
         """The same, but true only once the store has said that it did; false asks to be called again."""
 
+    def written(self, notes: str, leases: Sequence[str]) -> None:
+        """The ledger has what these leases spent. `notes` is where it was noted till then (`template.notes`).
+
+        What `settle` books is noted by the store, so that it is known of a process that dies before its ledger is
+        written. Never raises.
+        """
+
     async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
         """Leases that outlive their process, by a pattern like `video_*`, not renewed for so many seconds.
 

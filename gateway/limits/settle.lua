@@ -1,10 +1,12 @@
 -- Books what was used instead of what a lease reserved, once. A lease that nobody remembers held nothing.
--- ARGV[3] (msgpack): the date of the charge in the ledger, in seconds, and the amounts.
+-- ARGV[3] (msgpack): the date of the charge in the ledger, in seconds, the amounts, and whether what is spent is noted
+-- until somebody says that the ledger has it: in a hash beside the budgets, by lease.
 
 local record = redis.call('GET', KEYS[1])
 if record == '' then return 0 end
 local lease = record and cmsgpack.unpack(record) or { costs = {}, buckets = {} }
-local at, actuals = unpack(cmsgpack.unpack(ARGV[3]))
+local at, actuals, noting = unpack(cmsgpack.unpack(ARGV[3]))
+local noted = { at = at, costs = {}, keys = {} }
 local now = clock()
 
 -- A refund goes to the bucket that was booked, while that counts; an excess is booked now.
@@ -24,6 +26,9 @@ local function settle_budget(key, dimension, held, actual, bucket)
   if held > 0 then redis.call('HINCRBY', key, 'held', -held) end
   if bucket == UNKNOWN and at < from / 1000 then return end
   redis.call('HINCRBY', key, budget[1] and 'spent' or 'late', actual)
+  if actual > 0 then
+    noted.keys[#noted.keys + 1], noted.costs[#noted.costs + 1] = key, actual
+  end
 end
 
 for i, dimension in ipairs(cmsgpack.unpack(ARGV[2])) do
@@ -35,6 +40,11 @@ for i, dimension in ipairs(cmsgpack.unpack(ARGV[2])) do
   else
     settle_budget(key, dimension, held, actual, record and lease.buckets[i] or UNKNOWN)
   end
+end
+if noting and #noted.keys > 0 then
+  local place, name = string.match(KEYS[1], '^(.-}):l:(.*)$')
+  redis.call('HSET', place .. ':u', name, cmsgpack.pack(noted))
+  redis.call('PEXPIRE', place .. ':u', RECORD_MS)
 end
 redis.call('SET', KEYS[1], '', 'PX', SETTLED_MS)
 return 1

@@ -38,6 +38,9 @@ class Costs(Struct, frozen=True, kw_only=True):
     at: float = math.inf
 
 
+_TOGETHER = "-"
+
+
 class _Measure(NamedTuple):
     kind: str
     letter: str  # the kind, in keys
@@ -65,7 +68,7 @@ class Template:
     def __init__(self, caller: Caller, model: str) -> None:
         place = caller.organisation or caller.id
         if not caller.organisation and any(rule.scope in ("user", "project") for rule in caller.limits):
-            place = "-"
+            place = _TOGETHER
         rules = [rule for rule in caller.limits if rule.models is None or model in rule.models]
         self._prepare(
             [(rule, _key(place, rule, _owner(caller, model, rule.scope))) for rule in _tightest(rules)]
@@ -110,6 +113,16 @@ def _tightest(rules: Sequence[LimitRule]) -> Sequence[LimitRule]:
     return list(found.values())
 
 
+def notes(caller: str, organisation: str, *, shared: bool) -> Sequence[str]:
+    """Where the store may have noted what such a caller spent; `shared` when a user or a project is named."""
+    places = [organisation or caller] if organisation or not shared else [caller, _TOGETHER]
+    return [f"gw:{{{_place(place)}}}:u" for place in places]
+
+
+def _place(name: str) -> str:
+    return quote(name, safe=" :@")
+
+
 def _owner(caller: Caller, model: str, scope: str) -> str:
     """Whose counter it is, in keys."""
     names = {
@@ -125,7 +138,7 @@ def _owner(caller: Caller, model: str, scope: str) -> str:
 
 def _key(place: str, rule: LimitRule, owner: str) -> str:
     measure = _MEASURES[rule.dimension]
-    key = f"gw:{{{quote(place, safe=' :@')}}}:{measure.letter}:{owner}"
+    key = f"gw:{{{_place(place)}}}:{measure.letter}:{owner}"
     return key if measure.kind == CONCURRENT else f"{key}:{rule.dimension}:{rule.per}"
 
 

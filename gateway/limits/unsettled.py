@@ -3,6 +3,9 @@
 Whoever holds a reservation renews it (`service/admission.py`), so one that was not renewed for longer than a
 lease lives has lost its owner, or belongs to a video job. It ends with its record; a budget keeps it longer,
 until its period ends.
+
+What was settled is noted beside the budgets until its process has written it to the ledger. A note that stays has lost
+its owner too: its money is spent and counted, and only the ledger does not know.
 """
 
 import math
@@ -22,7 +25,9 @@ from gateway.limits.rules import BUDGET, CONCURRENT, WINDOW, Dimension
 from gateway.limits.scripts import script
 from gateway.limits.template import BUCKETS
 
-HEDGE_LEASE = "-hedge"
+HEDGE_KIND = "hedge"
+"""The kind of a hedge's row in the ledger."""
+HEDGE_LEASE = f"-{HEDGE_KIND}"
 """What the lease of a hedge ends with; those of a request's other calls with a point and a number."""
 
 _PAGE = 500
@@ -41,17 +46,29 @@ class _Record(Struct):
     keys: Sequence[str] = ()
 
 
+class _Note(Struct):
+    """What a settled lease spent: its date in the ledger (Unix seconds), and the budgets; see settle.lua."""
+
+    at: float
+    costs: Sequence[int]
+    keys: Sequence[str]
+
+
+_read_note = msgspec.msgpack.Decoder(_Note).decode
+
+
 class Unsettled(Struct, frozen=True, kw_only=True):
     """One reservation: the id of its request or job, seconds since it was renewed, and what it holds.
 
     `held` is (counter, amount) of all that it counts in. `place` is the part of the counters' keys that a cluster
-    places them by.
+    places them by. `spent` says that it is settled, and only not in the ledger: the amounts are what was used.
     """
 
     lease: str
     place: str
     age: float
     held: Sequence[tuple[str, int]]
+    spent: bool = False
 
     @property
     def request(self) -> str:
@@ -86,7 +103,8 @@ class Unsettled(Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """It in a line: `req_1  12m0s  $4.10 of key:team-a per day:2026-11-20; 1 request at a time of key:team-a`."""
         told = "; ".join(_told(key, amount) for key, amount in self.held if amount)
-        return f"{self.lease}  {words.wait(self.age)}  {told}"
+        spent = "spent, and not in the ledger: " if self.spent else ""
+        return f"{self.lease}  {words.wait(self.age)}  {spent}{told}"
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """What it counts in, as far as it takes to settle it."""
@@ -127,15 +145,39 @@ async def unsettled(redis: Nodes, older: float, names: str = "*") -> AsyncIterat
             yield found
 
 
+async def unwritten(redis: Nodes, older: float) -> AsyncIterator[Unsettled]:
+    """What was spent at least `older` seconds ago and noted, and that nobody has found in the ledger since.
+
+    Raises StoreError.
+    """
+    async for node in redis.masters():
+        seconds, microseconds = await node.call(("TIME",))
+        now = int(seconds) + int(microseconds) / 1e6
+        async for key in _keys(node, "gw:{*}:u"):
+            place = unquote(key.decode().removeprefix("gw:{").removesuffix("}:u"))
+            told = await node.call(("HGETALL", key))
+            for lease, note in zip(told[::2], map(_read_note, told[1::2]), strict=True):
+                held = list(zip(note.keys, note.costs, strict=True))
+                if now - note.at >= older:
+                    yield Unsettled(
+                        lease=lease.decode(), place=place, age=now - note.at, held=held, spent=True
+                    )
+
+
 async def _of_node(redis: Connection, older: float, names: str) -> AsyncIterator[Unsettled]:
+    async for key in _keys(redis, f"gw:{{*}}:l:{names}"):
+        record = await redis.call(("GET", key))
+        age = (RECORD_MS - await redis.call(("PTTL", key))) / 1000
+        if record and age >= older:  # an empty one is settled
+            yield _unsettled(key.decode(), record, age)
+
+
+async def _keys(redis: Connection, pattern: str) -> AsyncIterator[bytes]:
     cursor: bytes | int = 0
     while True:
-        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", f"gw:{{*}}:l:{names}", "COUNT", _PAGE))
+        cursor, keys = await redis.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE))
         for key in keys:
-            record = await redis.call(("GET", key))
-            age = (RECORD_MS - await redis.call(("PTTL", key))) / 1000
-            if record and age >= older:  # an empty one is settled
-                yield _unsettled(key.decode(), record, age)
+            yield key
         if int(cursor) == 0:
             return
 
@@ -155,8 +197,12 @@ def _kind(key: str) -> str:
 async def close(redis: Nodes, one: Unsettled, nano_dollars: int) -> None:
     """Settle it: its budgets have spent so much, its slots are free, its windows end by themselves.
 
-    Nothing happens to one that was settled meanwhile. Raises StoreError.
+    Nothing happens to one that was settled meanwhile; one that is `spent` is not noted any more. Raises StoreError.
     """
+    if one.spent:
+        notes = f"{one.held[0][0].partition('}')[0]}}}:u"
+        await redis.call(notes, ("HDEL", notes, one.lease))
+        return
     keys = [key for key, _ in one.held]
     settle, kinds = script("settle"), [_kind(key) for key in keys]
     used = [nano_dollars if kind == BUDGET else cost for kind, (_, cost) in zip(kinds, one.held, strict=True)]

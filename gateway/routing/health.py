@@ -8,8 +8,10 @@ A target is in one of three conditions, read from two numbers and the time:
 * open: after `HealthRule.failures` failures in a row no call is made until `shut_until`. The rest is shortened
   by up to half by the dice, so that replicas do not come back at the same instant. A target that fails at once
   costs its probe next to nothing: it is asked again after each `rest`, so that its recovery is noticed within
-  one. For one that lets its callers wait for a timeout each opening in a row doubles the rest (rest, 2 x rest,
-  ...), at most MAX_REST.
+  one. So is one that lets its callers wait for a timeout, but its probes are hurried: they wait for little longer
+  than the target used to take (`patience`) and then go elsewhere. One that has only become slow would never pass
+  those, so now and then a probe may take as long as any call: after twice the rest, four times, ..., MAX_REST at
+  most. It leaves its place to the hurried ones meanwhile.
 * half-open: the rest is over and one call, the probe, is let through while all others still go elsewhere.
   A successful probe closes the breaker, a failed one opens it again, a probe that was cancelled or ended
   in an error that says nothing about health frees the place for the next.
@@ -34,6 +36,8 @@ short one of latency. `in_flight` counts open calls.
 below lowers it by so much less that both balance when one in twenty is above. It takes TELLING_SAMPLES to trust.
 """
 
+import math
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -42,6 +46,8 @@ from gateway.routing.outcomes import OUTCOMES, Effect
 from providers.errors import ErrorKind, ProviderError
 
 MAX_REST = 300.0
+HURRY = 1.0
+"""Seconds that a hurried probe waits at least."""
 DEFAULT_RATE_REST = 1.0
 """Seconds a target rests after a 429 that named no time."""
 PROBE_SECONDS = 30.0
@@ -66,7 +72,8 @@ class Health(Struct, frozen=True, kw_only=True):
     While a half-open target's probe is out, `probe_until` is when the next may go if nothing is heard of it.
     `latency` is seconds, `speed` output tokens per second; None until measured. `latency_at` and `speed_at` are
     when the last sample came. `late` is the 95th percentile of latency, from `samples` of them. `heard`: not this
-    process but another one found out why it is shut.
+    process but another one found out why it is shut. `rest` is how long the last rest was; a probe of a target that
+    hangs is hurried until `patient_at`, and `pause` is how long there was none that was not.
     """
 
     failures: int = 0
@@ -83,6 +90,9 @@ class Health(Struct, frozen=True, kw_only=True):
     late: float | None = None
     samples: int = 0
     heard: bool = False
+    rest: float = 0.0
+    pause: float = 0.0
+    patient_at: float = 0.0
 
 
 class Rest(Struct, frozen=True, kw_only=True):
@@ -121,7 +131,28 @@ def started(health: Health, now: float) -> Health:
     """A call goes out. On a half-open target it is the probe."""
     if health.shut is None or not health.openings or now < health.shut_until:
         return replace(health, in_flight=health.in_flight + 1)
-    return replace(health, in_flight=health.in_flight + 1, probe_until=now + PROBE_SECONDS)
+    if health.shut is not ErrorKind.TIMEOUT or now < health.patient_at:
+        return replace(health, in_flight=health.in_flight + 1, probe_until=now + PROBE_SECONDS)
+    pause = min(MAX_REST, 2.0 * health.pause)
+    return replace(
+        health,
+        in_flight=health.in_flight + 1,
+        shut_until=now + health.rest,
+        pause=pause,
+        patient_at=now + pause,
+    )
+
+
+def patience(health: Health, now: float) -> float:
+    """Seconds for which a call that has just `started` may wait for its answer, if others can take it."""
+    if health.shut is not ErrorKind.TIMEOUT or now < health.shut_until:
+        return math.inf
+    return _patience(health)
+
+
+def _patience(health: Health) -> float:
+    usual = health.late if health.late is not None and health.samples >= TELLING_SAMPLES else 0.0
+    return max(HURRY, 2.0 * usual, 2.0 * (health.latency or 0.0))
 
 
 def answered(health: Health, now: float, seconds: float, *, whole: bool = False) -> Health:
@@ -215,6 +246,9 @@ def told(health: Health, rest: Rest, now: float) -> Health:
         openings=max(health.openings, rest.openings),
         probe_until=0.0,
         heard=True,
+        rest=rest.seconds,
+        pause=max(health.pause, rest.seconds),
+        patient_at=max(health.patient_at, until + rest.seconds),
     )
 
 
@@ -247,15 +281,21 @@ def _failure(health: Health, kind: ErrorKind, rule: HealthRule, now: float, dice
         return replace(health, failures=failures)
     if health.openings and now < health.shut_until:  # a call that began before the breaker opened
         return replace(health, failures=failures)
-    doublings = health.openings if kind is ErrorKind.TIMEOUT else 0
-    rest = min(MAX_REST, rule.rest * 2.0**doublings) * (1.0 - dice / 2.0)
+    rest, hangs = rule.rest, kind is ErrorKind.TIMEOUT
+    if hangs:  # rest and probe together take no longer than the rest of others
+        rest = max(rest - _patience(health), rest / 2.0)
+    again = hangs and health.shut is kind and was_probe
+    rest *= 1.0 - dice / 2.0
     return replace(
         health,
         failures=failures,
         openings=health.openings + 1,
         shut=kind,
-        shut_at=now,
+        shut_at=health.shut_at if again else now,  # a patient probe that is out still tells something
         shut_until=now + rest,
         probe_until=0.0,
         heard=False,
+        rest=rest,
+        pause=health.pause if again else rule.rest,
+        patient_at=health.patient_at if again else now + 2.0 * rule.rest,
     )

@@ -16,8 +16,10 @@ from gateway.clock import Clock
 from gateway.config.snapshot import Caller
 from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
 from gateway.limits.rules import LEASE_SECONDS, Dimension, Limiter, Verdict, headers, refusal
-from gateway.limits.template import Costs, Template, amounts, whose
+from gateway.limits.template import Costs, Template, amounts, notes, whose
+from gateway.limits.unsettled import HEDGE_KIND, HEDGE_LEASE
 from gateway.lines import Lines
+from gateway.store.ledger import Entry
 
 Spent: TypeAlias = Callable[[Dimension, Mapping[str, str], float], Awaitable[int]]
 """Nano-dollars that a budget's ledger has from before a Unix time, by whom its columns say (see `template.whose`)."""
@@ -109,6 +111,19 @@ class Admission:
             await self._limiter.settle(
                 grant.lease, grant.dimensions, amounts(grant.dimensions, used), used.at
             )
+
+    def written(self, entries: Iterable[Entry]) -> None:
+        """The ledger has these now: the limiter need not note any more that they were spent."""
+        found: dict[tuple[str, str, bool], list[str]] = {}
+        for one in entries:
+            lease = one.source if one.kind != HEDGE_KIND else f"{one.source}{HEDGE_LEASE}"
+            owner = (one.caller, one.organisation, one.user != "" or one.project != "")
+            if owner not in found:
+                found[owner] = []
+            found[owner] += (lease,)
+        for (caller, organisation, shared), leases in found.items():
+            for key in notes(caller, organisation, shared=shared):
+                self._limiter.written(key, leases)
 
     def forget(self, lease: str) -> None:
         """Stop renewing a lease that somebody else settles."""

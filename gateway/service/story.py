@@ -12,11 +12,12 @@ from msgspec import Raw, Struct, structs
 
 from gateway.clock import Clock
 from gateway.config.live import Live
-from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot, Timeouts
+from gateway.config.snapshot import Caller, Route, RouteTarget, Snapshot
 from gateway.errors import GatewayError, LimitExceeded, UpstreamFailed
 from gateway.limits.template import Costs
 from gateway.lines import Lines
 from gateway.routing import cost
+from gateway.routing.health import patience
 from gateway.routing.plan import REASONS, plan
 from gateway.routing.policies import POLICIES
 from gateway.service.admission import Admission, Grant
@@ -215,7 +216,7 @@ class Story:
             request = await self._parts.pictures.attach(spoken.media_urls(request), request)
         http = built(wish, spoken, request, target)
         attempt.url = http.url
-        answer = await self._send(http, target.timeouts)
+        answer = await self._send(http, target)
         try:
             attempt.status = answer.status
             attempt.dropped = http.dropped
@@ -236,9 +237,11 @@ class Story:
             raise spoken.error(response)
         return spoken.read(request, place, response)
 
-    async def _send(self, http: HttpRequest, timeouts: Timeouts) -> Answer:
-        now = asyncio.get_running_loop().time()
+    async def _send(self, http: HttpRequest, target: RouteTarget) -> Answer:
+        now, timeouts, board = asyncio.get_running_loop().time(), target.timeouts, self._parts.board
         left = self._deadline - self._parts.clock.monotonic()
+        if board.known[target.id].shut is not None and len(self._plan.order) > 1:
+            left = min(left, patience(board.known[target.id], board.clock.monotonic()))
         if self._wish.stream:
             headers, wait = timeouts.headers, timeouts.first_token
         else:  # an answer that is not streamed sends its headers when it is finished

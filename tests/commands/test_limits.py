@@ -1,6 +1,7 @@
 """`fairlead limits unsettled --close`: what nobody will settle ends with what is known of it, or as one wishes."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gateway.commands.limits import show_unsettled
 from gateway.limits.rules import Dimension
 from gateway.store import jobs, ledger
 from tests.limits.asked import budget, limiter, slots
-from tests.servers import RedisServer, running
+from tests.servers import RedisServer, redis_server, running  # noqa: F401 - a fixture
 from tests.store.values import entry, job, opened
 
 TENANT = "acme"
@@ -47,6 +48,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisSer
         yield server
 
 
+SPENT = {"req_x": 40, "req_y": 60, "req_y-hedge": 6}
+"""What other requests of gateways that died had spent: of one the ledger has nothing, of the other a part."""
+
+
 async def left_behind(server: RedisServer, folder: Path) -> None:
     async with limiter(server.url) as asker:
         await asker.seed(budget(TENANT, 1000, 0), 100)
@@ -55,6 +60,43 @@ async def left_behind(server: RedisServer, folder: Path) -> None:
     async with opened(database_in(folder)) as database, database.write() as transaction:
         await ledger.add(transaction, BOOKED)
         await jobs.insert_job(transaction, job("c", lease="video_c", due_at=1.0))
+
+
+async def spend(server: RedisServer, folder: Path) -> None:
+    async with limiter(server.url) as asker:
+        await asker.seed(budget(TENANT, 1000, 0), 0)
+        for lease, cost in SPENT.items():
+            assert (await asker.acquire(lease, [budget(TENANT, 1000, 100)])).allowed
+            await asker.settle(lease, [budget(TENANT, 1000, 100)], [cost], time.time() - 100)
+    async with opened(database_in(folder)) as database, database.write() as transaction:
+        await ledger.add(transaction, [entry("req_y", 20, kind="chat")])
+
+
+@pytest.mark.parametrize("closing", ["charge", "release"])
+def test_what_was_spent_and_not_written_down_is_entered_whatever_one_wishes(
+    redis_server: RedisServer,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    closing: str,
+) -> None:
+    monkeypatch.setenv("FAIRLEAD_REDIS_URL", redis_server.url)
+    monkeypatch.setenv("FAIRLEAD_DATA_DIR", str(tmp_path))
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.flushall()
+        asyncio.run(spend(redis_server, tmp_path))
+        show_unsettled(None, 60, None)
+        told = capsys.readouterr().out.splitlines()
+        assert {line.split()[0] for line in told} == set(SPENT)
+        assert all("spent, and not in the ledger: $" in line for line in told)
+        show_unsettled(None, 200, closing)
+        show_unsettled(None, 60, closing)
+        assert len(capsys.readouterr().out.splitlines()) == len(SPENT), "of younger ones nothing is said"
+        counted = admin.hgetall(budget(TENANT, 1000, 0).key)
+        assert (int(counted[b"spent"]), int(counted[b"held"])) == (sum(SPENT.values()), 0)
+        show_unsettled(None, 0, None)
+        assert not capsys.readouterr().out, "it is over"
+    assert asyncio.run(spent_by_k(tmp_path)) == sum(SPENT.values()) - 20, "and 20 were there"
 
 
 @pytest.mark.parametrize(("closing", "lost"), [("charge", 40), ("release", 0)])

@@ -15,6 +15,9 @@ Read in this order, fifteen minutes in all:
 | `crowd.py` | who orders videos from the fleet and looks at them |
 | `verdict.py` | what a run of chaos left behind, from the outside, and the promises it must have kept |
 | `chaos.py` | the run: orders, kills, rest, verdict |
+| `meter.py` | a provider that knows to the token what it bills |
+| `spending.py` | gateways that spend with it while they and their Redis are killed, and Redis forgets |
+| `accounts.py` | whether provider, ledger, counters and what is listed as unsettled agree then |
 
 Beside it stand the older parts that it is made of: `tests/transport/faulty.py` (a raw HTTP server, byte by
 byte), `tests/upstreams.py` (recorded answers), `tests/faults.py` (a TCP proxy for Redis and PostgreSQL that

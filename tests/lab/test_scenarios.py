@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.routing.health import Health
+from providers.errors import ErrorKind
 from tests.lab.callers import Heard
 from tests.lab.history import check, history
 from tests.lab.speech import ANSWER, FAILURES, TOKENS
@@ -310,3 +312,36 @@ async def test_an_answer_that_drips_byte_by_byte_is_an_answer(tmp_path: Path) ->
         for case, heard in await everybody_is_answered(lab):
             assert heard.target.endswith("primary"), case.name
         check(await history(lab), calls_per_request=1)
+
+
+async def test_a_provider_that_hung_is_back_by_a_probe_that_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Its clocks are those of a patient route: it is the probe that is in a hurry."""
+    async with laboratory(tmp_path) as lab:
+        board = lab.gateway.gateway._board
+
+        async def probe(name: str) -> None:
+            now = board.clock.monotonic()
+            rest = Health(
+                shut=ErrorKind.TIMEOUT, openings=1, shut_at=now, shut_until=now, patient_at=now + 300.0
+            )
+            ids = [
+                one.id
+                for route in lab.gateway.gateway.live.current.routes.values()
+                for one in route.targets
+                if one.id.endswith("up-primary")
+            ]
+            board.known |= dict.fromkeys(ids, rest)
+            for case, heard in await everybody_is_answered(lab):
+                assert heard.target.endswith(name), case.name
+                assert heard.took < 15, case.name
+
+        lab.primaries_play(Act(headers_after=100.0))
+        await probe("fallback")
+        assert all(len(case.primary.served) == 1 for case in lab)
+        lab.primaries_play(Act())
+        await probe("primary")
+        assert all(
+            board.is_well(one)
+            for route in lab.gateway.gateway.live.current.routes.values()
+            for one in route.targets
+        )

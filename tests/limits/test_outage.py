@@ -137,6 +137,35 @@ async def test_what_was_granted_before_is_settled_after(redis_server: RedisServe
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_written_down_before_redis_hears_of_it_leaves_no_note(
+    redis_server: RedisServer,  # noqa: F811
+    fault: Mode,
+) -> None:
+    tenant = fresh()
+    asked = [budget(tenant, 1000, 500)]
+    notes = f"gw:{{{tenant}}}:u"
+    with redis.Redis.from_url(redis_server.url) as admin:
+        async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "closed") as asker:
+            await asker.seed(asked[0], 0)
+            for lease in ("early", "late"):
+                assert (await asker.acquire(lease, asked)).allowed
+            await asker.settle("early", asked, [300], 1.0)
+            await heal(asker, [structs.replace(asked[0], cost=0)])
+            assert admin.hkeys(notes) == [b"early"]
+            await proxy.set(fault)
+            await asker.settle("late", asked, [200], 1.0)
+            asker.written(notes, ["early", "late"])
+            await until(lambda: _true(asker.unsettled > 0), 5.0)
+            await proxy.set("pass")
+            await until(lambda: _true(not admin.exists(notes) and asker.unsettled == 0), 5.0)
+            assert admin.hget(asked[0].key, "spent") == b"500"
+
+
+async def _true(what: bool) -> bool:
+    return what
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_who_must_be_sure_is_told_what_is_unsettled(redis_server: RedisServer, fault: Mode) -> None:  # noqa: F811
     tenant = fresh()
     asked = [window(tenant, 100, cost=50), slots(tenant, 1), budget(tenant, 1000, 500)]

@@ -1,5 +1,7 @@
 """The breaker, the rest after a 429, and the latency: what a target's history makes of it."""
 
+import itertools
+import math
 import random
 
 from hypothesis import given
@@ -46,20 +48,67 @@ def test_a_success_forgets_failures():
     assert health.is_open_to(seen, 0.0)
 
 
-def _rests(kind: ErrorKind, openings: int) -> list[float]:
-    """How long a target rests each time that its breaker opens, every probe failing the same way."""
-    seen, now, found = health.NEW, 0.0, []
-    while len(found) < openings:
-        seen = _fail(seen, ProviderError(kind, "down"), now)
-        if seen.openings > len(found):
-            found.append(seen.shut_until - now)
-            now = seen.shut_until
-    return found
+def _shut(kind: ErrorKind, seen: health.Health = health.NEW) -> health.Health:
+    for _ in range(5):
+        seen = _fail(seen, ProviderError(kind, "down"), 0.0)
+    return seen
 
 
-def test_a_target_that_fails_at_once_is_asked_again_soon_and_one_that_hangs_ever_more_seldom():
-    assert _rests(ErrorKind.UNAVAILABLE, 6) == [5, 5, 5, 5, 5, 5]
-    assert _rests(ErrorKind.TIMEOUT, 8) == [5, 10, 20, 40, 80, 160, 300, 300]
+def test_a_target_that_fails_at_once_is_asked_again_soon():
+    seen, rests = _shut(ErrorKind.UNAVAILABLE), []
+    for _ in range(6):
+        rests.append(seen.shut_until - seen.shut_at)
+        seen = _fail(seen, DOWN, seen.shut_until)
+    assert rests == [5] * 6
+
+
+def test_a_target_that_hangs_is_asked_as_soon_but_seldom_for_long():
+    """Each probe holds its request up until its patience ends; asked for long, until a timeout of 30 s."""
+    seen, began, hurried, patient = _shut(ErrorKind.TIMEOUT), [], 0, []
+    while seen.shut_until < 1000.0:
+        now = seen.shut_until
+        seen = health.started(seen, now)
+        began.append(now)
+        wait = health.patience(seen, now)
+        if wait == math.inf:
+            assert not health.is_open_to(seen, now), "the next one is hurried and comes later"
+            patient.append(now)
+        else:
+            assert wait == health.HURRY
+            hurried += 1
+            assert not health.is_open_to(seen, now), "one at a time"
+            seen = health.failed(seen, ProviderError(ErrorKind.TIMEOUT, "down"), RULE, now + wait, 0.0)
+        seen = health.ended(seen)
+    assert max(after - before for before, after in itertools.pairwise(began)) <= RULE.rest
+    assert hurried > 100
+    gaps = [after - before for before, after in itertools.pairwise(patient)]
+    assert all(
+        pause <= gap <= pause + RULE.rest
+        for pause, gap in zip((10, 20, 40, 80, 160, 300), gaps, strict=False)
+    )
+    assert len(patient) <= 8
+
+
+def test_a_hurried_probe_waits_as_long_as_the_target_used_to_take():
+    slow = health.ended(health.answered(health.started(health.NEW, 0.0), 3.0, 3.0))
+    seen = _shut(ErrorKind.TIMEOUT, slow)
+    assert health.patience(seen, 0.1) == math.inf, "who asks it though it is shut has nobody else to ask"
+    assert health.patience(health.started(seen, 3.0), 3.0) == 6.0
+    assert health.patience(_shut(ErrorKind.UNAVAILABLE, slow), 5.0) == math.inf
+
+
+def test_a_target_that_has_only_become_slow_comes_back_by_a_probe_that_may_take_its_time():
+    seen = _shut(ErrorKind.TIMEOUT)
+    while True:
+        now = seen.shut_until
+        seen = health.started(seen, now)
+        if health.patience(seen, now) == math.inf:
+            break
+        seen = health.ended(health.failed(seen, ProviderError(ErrorKind.TIMEOUT, "x"), RULE, now + 1.0, 0.0))
+    other = seen.shut_until
+    seen = health.started(seen, other)
+    seen = health.failed(seen, ProviderError(ErrorKind.TIMEOUT, "x"), RULE, other + 1.0, 0.0)
+    assert health.state(health.answered(seen, other + 2.0, other + 2.0 - now), other + 2.0) == "closed"
 
 
 def test_a_cancelled_probe_frees_its_place():
@@ -231,4 +280,4 @@ def test_each_process_probes_by_itself_and_one_failed_probe_opens_again():
     probing = health.started(heard, 5.0)
     assert not health.is_open_to(probing, 5.0)
     again = _fail(heard, ProviderError(ErrorKind.TIMEOUT, "slow"), 5.0)
-    assert (again.openings, again.shut_until, again.heard) == (3, 25.0, False)
+    assert (again.openings, again.shut_until, again.heard) == (3, 9.0, False)

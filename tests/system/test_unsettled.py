@@ -146,6 +146,25 @@ async def test_what_a_killed_gateway_held_is_listed_until_it_is_settled(
         assert (await asyncio.to_thread(listed, "60"))[0] == "", "it may be a request that runs"
 
 
+async def test_what_is_spent_is_noted_until_it_is_in_the_ledger(
+    tmp_path: Path,
+    redis_server: RedisServer,  # noqa: F811
+):
+    await clear_of_midnight()
+    async with Faulty() as up:
+        up.always(send(dollar_answer()))
+        text = yaml.safe_load(limited(up, {"dollars": 6, "per": "day"}))
+        text["keys"][0] |= {"organisation": tmp_path.name, "name": "noted"}
+        with redis.Redis.from_url(redis_server.url) as admin:
+            notes = f"gw:{{{tmp_path.name}}}:u"
+            async with running(yaml.safe_dump(text), tmp_path, at(redis_server)) as gateway:
+                assert (await ask(gateway)).status == 200  # which seeds the budget from the ledger
+                async with gateway.gateway._books._turn:  # nothing is written to the ledger meanwhile
+                    assert [(await ask(gateway)).status for _ in range(2)] == [200] * 2
+                    await until_async(lambda: admin.hlen(notes) >= 2)
+                await until_async(lambda: not admin.exists(notes))
+
+
 def test_without_redis_nothing_can_be_left(tmp_path: Path):
     done = command(tmp_path, "limits", "unsettled")
     assert (done.returncode, done.stdout) == (0, "")
