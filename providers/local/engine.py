@@ -27,8 +27,8 @@ class Model(Struct, frozen=True, kw_only=True):
     either orientation) and, where `sizes` is given, when it is one of them. `image` says whether a picture to
     start from is asked for, `last_frame` whether one to end with may be sent. `style_presets` and
     `camera_movements` are the words it knows; None takes any. Where it `redraws`, a remix begins with the
-    finished video; elsewhere the order is made again with the new prompt. `experimental` models were never
-    tried by us.
+    finished video; elsewhere the order is made again with the new prompt. `lossy` names the operator's levers
+    that trade what is seen for speed or memory. `experimental` models were never tried by us.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Model(Struct, frozen=True, kw_only=True):
     style_presets: Sequence[str] | None = None
     camera_movements: Sequence[str] | None = None
     redraws: bool = False
+    lossy: Sequence[str] = ()
     experimental: bool = False
 
 

@@ -26,7 +26,7 @@ from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
 from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output
 
-_LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "transformers")
+_LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "torchao", "transformers")
 _MAKING = 95  # percent of a job's time for the frames; the rest is for the file
 _NO_MEMORY = ("allocate memory", "out of memory")
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from providers.local.diffusion.directory import read_index
 from providers.local.diffusion.families import Family, family_by_signature, family_of
-from providers.local.diffusion.levers import apply_levers
+from providers.local.diffusion.levers import apply_levers, quantize
 from providers.local.diffusion.plan import Grid
 from providers.local.diffusion.settings import ModelSettings, SetupError
 
@@ -29,6 +29,9 @@ class Pipelines:
         self.family = _family(directory, index)
         self.device = _device(settings)
         self.first: Any = _load(directory, self.family, self.device, settings)
+        quantize(self.denoisers, settings.quantize, None if settings.offload else self.device)
+        if not settings.offload:
+            self.first.to(self.device)
         apply_levers(self.first, self.denoisers, settings, self.device)
         self._made = {type(self.first).__name__: self.first}
 
@@ -106,7 +109,7 @@ def _load(directory: Path, family: Family, device: torch.device, settings: Model
             f"the model {directory} cannot be loaded: {_first_line(broken)}; fetch it again, or name another."
         ) from broken
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline if settings.offload else pipeline.to(device)
+    return pipeline
 
 
 def _first_line(problem: BaseException) -> str:

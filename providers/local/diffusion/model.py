@@ -80,6 +80,7 @@ class VideoModel:
             style_presets=sorted(self._styles),
             camera_movements=sorted(self._movements),
             redraws=family.footage is not None,
+            lossy=settings.lossy,
             experimental=family.experimental,
         )
 

@@ -68,6 +68,22 @@ def test_the_first_block_cache_changes_the_video_but_not_from_one_run_to_the_nex
     assert first == again != without
 
 
+def test_weights_in_eight_bits_change_the_video_but_not_from_one_run_to_the_next(
+    plain: tuple[str, bytes], tiny_models: Path, tmp_path: Path
+) -> None:
+    family, without = plain
+    held, waiting = (load(tiny_models, family, quantize="int8", offload=one) for one in (False, True))
+    first, again, elsewhere = (made(engine, tmp_path) for engine in (held, held, waiting))
+    assert first == again == elsewhere != without
+
+
+def test_the_levers_that_change_what_is_seen_are_told(tiny_models: Path) -> None:
+    levers = {"quantize": "int8", "vae_tiling": True, "first_block_cache": 0.1}
+    (told,) = load(tiny_models, "wan", **levers).models()
+    assert set(told.lossy) == set(levers)
+    assert not load(tiny_models, "wan", prompt_cache=0).models()[0].lossy
+
+
 def test_a_remix_does_without_the_first_block_cache_where_the_pipeline_cannot_tell_it_what_it_calls(
     tiny_models: Path, tmp_path: Path
 ) -> None:
@@ -87,6 +103,7 @@ def test_tiling_decodes_large_pictures_in_pieces(tiny_models: Path, tmp_path: Pa
     ("setting", "message"),
     [
         ({"attention": "fast"}, "attention 'fast' cannot be used here"),
+        ({"quantize": "fp8"}, "quantize 'fp8' cannot be used here"),
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),
     ],
 )
