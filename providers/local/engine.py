@@ -2,8 +2,7 @@
 
 The two are separate processes: the worker writes `Task`s, one per line, to the engine's standard input, the
 engine writes `Report`s to its standard output. A task that is no longer wanted is called off by a line, too;
-the engine hears it when it tells of its progress, and ends the task with a report as any other. One that does
-not hear is killed.
+the engine leaves it wherever it is, and ends it with a report as any other. One that does not hear is killed.
 """
 
 import os
