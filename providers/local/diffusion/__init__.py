@@ -3,6 +3,7 @@
 settings, directory        what an operator asks for, checked before anything is loaded     (no torch)
 families, plan, wording    which pipeline classes do what; frames, sizes and prompts, pure  (no torch)
 engine, model, levers      the engine's own process                                         (torch)
+peers                      more of them, for clips that several devices make together       (torch)
 tiny, bench                the commands `make-tiny` and `bench`                             (torch)
 """
 

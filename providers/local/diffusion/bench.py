@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 from providers.local.diffusion.canvas import Canvas
 from providers.local.diffusion.directory import find_directory
-from providers.local.diffusion.engine import Diffusion, keep_quiet
-from providers.local.diffusion.loading import Pipelines
+from providers.local.diffusion.engine import Diffusion
+from providers.local.diffusion.loading import Pipelines, keep_quiet
 from providers.local.diffusion.model import VideoModel, counted
 from providers.local.diffusion.settings import ModelSettings, SetupError, one_model, read_models
 from providers.local.engine import Order

@@ -8,9 +8,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from diffusers import FirstBlockCacheConfig
+from diffusers import ContextParallelConfig, FirstBlockCacheConfig
+from torch.distributed.device_mesh import init_device_mesh
 from torchao.quantization import (
     Float8DynamicActivationFloat8WeightConfig,
     Int8WeightOnlyConfig,
@@ -53,6 +55,8 @@ def apply_levers(
             denoiser.set_attention_backend(settings.attention)
         except (ValueError, RuntimeError, ImportError) as refused:
             raise SetupError(f"attention {settings.attention!r} cannot be used here: {refused}") from refused
+        if settings.context_parallel > 1:
+            _share(denoiser, settings.context_parallel, device)
         if "transformer" in settings.compile:
             denoiser.compile_repeated_blocks(fullgraph=True)
     if "vae" in settings.compile:
@@ -69,6 +73,14 @@ def apply_levers(
         )
     if settings.prompt_cache and getattr(pipeline, "text_encoder", None) is not None:
         _remember(pipeline.text_encoder, settings.prompt_cache)
+
+
+def _share(denoiser: Any, parts: int, device: torch.device) -> None:
+    """Let as many processes, whose group must be there, compute a part of each step's tokens."""
+    # diffusers makes a mesh for the accelerator alone, and divides by how many of those there are, none on a CPU
+    mesh = init_device_mesh(device.type, (1, parts), mesh_dim_names=("ring", "ulysses"))
+    with patch.object(torch.accelerator, "device_count", lambda: parts):
+        denoiser.enable_parallelism(config=ContextParallelConfig(ulysses_degree=parts, mesh=mesh))
 
 
 @contextmanager

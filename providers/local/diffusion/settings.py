@@ -36,7 +36,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `WIDTHxHEIGHTxFRAMES` of `warm` are run once before the first request. `vae_tiling` decodes in pieces with
     blended edges, and `offload` keeps weights in main memory until they are needed. `prompt_cache` is how many
     encoded texts are kept, 0 none. `first_block_cache` is a threshold. `quantize` keeps the weights of the
-    transformer's blocks in eight bits. These two and `vae_tiling` change what is seen.
+    transformer's blocks in eight bits. These two and `vae_tiling` change what is seen. `context_parallel` is how
+    many devices, and processes, make each clip together.
     """
 
     path: str
@@ -62,6 +63,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     prompt_cache: Annotated[int, Meta(ge=0, le=10_000)] = 64
     first_block_cache: Annotated[float, Meta(gt=0, le=1)] | None = None
     quantize: Literal["int8", "fp8"] | None = None
+    context_parallel: Literal[1, 2, 4, 8] = 1
 
     @property
     def lossy(self) -> Sequence[str]:

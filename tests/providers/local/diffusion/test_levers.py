@@ -138,6 +138,7 @@ def test_tiling_decodes_large_pictures_in_pieces(tiny_models: Path, tmp_path: Pa
     ("setting", "message"),
     [
         ({"attention": "fast"}, "attention 'fast' cannot be used here"),
+        ({"context_parallel": 2}, "context_parallel 2 cannot be used for m: of the kinds of models only Wan"),
         ({"quantize": "fp8"}, "quantize 'fp8' cannot be used here"),
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),
     ],
