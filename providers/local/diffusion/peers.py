@@ -60,6 +60,8 @@ class Peers:
         self._closed = True
         for process in self._processes:
             process.kill()
+        if self._processes:
+            group.destroy_process_group()
 
     @contextmanager
     def together(self, name: str, call: Any, dice: torch.Generator) -> Iterator[None]:
