@@ -3,6 +3,10 @@
 Standard output belongs to the reports; whatever a library prints goes to standard error. A thread reads what
 the worker says. The process ends when the worker closes its standard input, in the middle of a computation
 too, so that a worker that was killed leaves no engine behind.
+
+A task that is called off is left wherever it is: the thread sends the main one a signal, whose handler raises
+between two operations of the computation, which may be far from the end of a step. Python loses such an
+exception in a few places, destructors above all; the next progress that is told raises it again.
 """
 
 import importlib
@@ -10,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import BinaryIO
@@ -30,17 +34,39 @@ from providers.local.engine import (
     Task,
 )
 
+_LOOK = signal.SIGUSR1
+
 
 class _CalledOffError(Exception):
     """The worker does not want the task any more."""
+
+
+class _Desk:
+    """The task that is worked on, if any, and those that were called off."""
+
+    def __init__(self) -> None:
+        self.task: str | None = None
+        self.called_off: set[str] = set()
+
+    def take(self, task: Task) -> None:
+        """Work on that one; told again and again, because what `look` raises may get lost. Raises as it does."""
+        self.task = task.id
+        self.look()
+
+    def look(self, *_signal: object) -> None:
+        """Put the task away if it is not wanted any more. Raises _CalledOffError, once for a task."""
+        if self.task in self.called_off:
+            self.task = None
+            raise _CalledOffError
 
 
 def main(engine_name: str, *told: str) -> None:
     """Serve tasks from standard input until it is closed. What else is `told` is the engine's own matter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches us too; the worker decides
     reports = _own_output()
-    tasks, called_off = SimpleQueue[Task](), set[str]()
-    threading.Thread(target=_listen, args=(_own_input(), tasks, called_off), daemon=True).start()
+    tasks, desk = SimpleQueue[Task](), _Desk()
+    signal.signal(_LOOK, desk.look)
+    threading.Thread(target=_listen, args=(_own_input(), tasks, desk), daemon=True).start()
 
     def tell(report: Report) -> None:
         reports.write(msgspec.json.encode(report) + b"\n")
@@ -51,28 +77,32 @@ def main(engine_name: str, *told: str) -> None:
     while True:
         task = tasks.get()
         try:
-            tell(_render(engine, task, tell, called_off))
+            tell(_render(engine, task, tell, desk))
         except Exception:
-            if task.id not in called_off:
+            desk.task = None
+            if task.id not in desk.called_off:
                 raise
             tell(Failed(code="cancelled", message="The video was cancelled."))
 
 
-def _render(engine: Engine, task: Task, tell: Callable[[Report], None], called_off: Container[str]) -> Report:
-    """Make one video. Raises _CalledOffError between two steps, and whatever the engine does."""
+def _render(engine: Engine, task: Task, tell: Callable[[Report], None], desk: _Desk) -> Report:
+    """Make one video. Raises _CalledOffError, and whatever the engine does."""
     told = -1
 
     def report(percent: int) -> None:
         nonlocal told
-        if task.id in called_off:
-            raise _CalledOffError
+        desk.take(task)
         if percent > told:
             told = percent
             tell(Progress(percent=percent))
 
+    desk.take(task)
     try:
-        return Done(output=engine.render(task.order, Path(task.folder), report))
+        output = engine.render(task.order, Path(task.folder), report)
+        desk.task = None
+        return Done(output=output)
     except OrderError as problem:
+        desk.task = None
         return Failed(code=problem.code, message=problem.message)
 
 
@@ -88,11 +118,13 @@ def _own_output() -> BinaryIO:
     return os.fdopen(own, "wb", buffering=0)
 
 
-def _listen(said: BinaryIO, tasks: SimpleQueue[Task], called_off: set[str]) -> None:
+def _listen(said: BinaryIO, tasks: SimpleQueue[Task], desk: _Desk) -> None:
+    main = threading.main_thread().ident or 0
     for line in said:
         word = msgspec.json.decode(line, type=Task | CallOff)
         if isinstance(word, CallOff):
-            called_off.add(word.id)
+            desk.called_off.add(word.id)
+            signal.pthread_kill(main, _LOOK)
         else:
             tasks.put(word)
     os._exit(0)

@@ -2,8 +2,7 @@
 
 The two are separate processes: the worker writes `Task`s, one per line, to the engine's standard input, the
 engine writes `Report`s to its standard output. A task that is no longer wanted is called off by a line, too;
-the engine hears it when it tells of its progress, and ends the task with a report as any other. One that does
-not hear is killed.
+the engine leaves it wherever it is, and ends it with a report as any other. One that does not hear is killed.
 """
 
 import os
@@ -28,8 +27,9 @@ class Model(Struct, frozen=True, kw_only=True):
     start from is asked for, `last_frame` whether one to end with may be sent. `style_presets` and
     `camera_movements` are the words it knows; None takes any. Where it `redraws`, a remix begins with the
     finished video, of which `strength` becomes new when the order does not say; elsewhere the order is made again
-    with the new prompt. `steps` are those of denoising that a whole video takes, None where there are none.
-    `experimental` models were never tried by us.
+    with the new prompt. `steps` are those of denoising that a whole video takes, None where there are none. `lossy`
+    names the operator's levers that trade what is seen for speed or memory. `experimental` models were never tried
+    by us.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Model(Struct, frozen=True, kw_only=True):
     redraws: bool = False
     strength: float | None = None
     steps: int | None = None
+    lossy: Sequence[str] = ()
     experimental: bool = False
 
 

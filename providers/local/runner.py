@@ -3,8 +3,8 @@
 Theory of operation. Everything runs on the event loop and follows from two events: a line from the engine,
 and `feed`, called whenever a job may have become available. While the engine works, the parent only listens.
 End of file means that the engine is gone, whatever the reason: the queue decides what becomes of its job,
-and a new engine is started. `abandon` calls a job off: the engine hears it between two steps and is free for
-the next job, its model still loaded; one that has not heard it after `GRACE` seconds is killed. An engine
+and a new engine is started. `abandon` calls a job off: the engine leaves it where it is and is free for the
+next job, its model still loaded; one that has not heard it after `GRACE` seconds is killed. An engine
 that dies before it is ready is started again after a growing pause, unless its exit status says that it would
 die again (`CANNOT_LOAD`); one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung
 and killed.
@@ -26,7 +26,7 @@ from providers.local.estimate import REMEMBERED, Pace
 from providers.local.queue import Job, Queue
 
 SILENCE = 600.0
-GRACE = 10.0  # seconds: longer than most steps, shorter than loading a model again
+GRACE = 10.0  # seconds: longer than most operations, shorter than loading a model again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 log = logging.getLogger("fairlead.worker")

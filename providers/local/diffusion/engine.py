@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -16,18 +16,18 @@ import msgspec
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import diffusers
 import torch
-import transformers
 
+from providers.local.diffusion.loading import keep_quiet
 from providers.local.diffusion.model import VideoModel
+from providers.local.diffusion.peers import Peers
 from providers.local.diffusion.render import Rendering
 from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
 from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output
 from providers.local.estimate import steps_of
 
-_LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "transformers")
+_LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "torchao", "transformers")
 _MAKING = 95  # percent of a job's time for the frames; the rest is for the file
 _NO_MEMORY = ("allocate memory", "out of memory")
 
@@ -76,20 +76,19 @@ def load(told: str) -> Engine:
     keep_quiet()
     settings = msgspec.json.decode(told, type=dict[str, ModelSettings])
     try:
-        models = {name: VideoModel(name, Path(one.path), one) for name, one in settings.items()}
+        with ExitStack() as unless_loaded:
+            peers = Peers(settings)
+            unless_loaded.callback(peers.close)
+            models = {
+                name: VideoModel(name, Path(one.path), one, peers.together) for name, one in settings.items()
+            }
+            unless_loaded.pop_all()
     except SetupError as wrong:
         sys.stderr.write(f"fairlead worker: {wrong}\n")
         sys.exit(CANNOT_LOAD)
     for model in models.values():
         model.warm()
     return Diffusion(models)
-
-
-def keep_quiet() -> None:
-    """Leave the log to what an operator can use."""
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
 
 
 @contextmanager

@@ -18,7 +18,9 @@ class Family(Struct, frozen=True, kw_only=True):
     and from a video to draw over; None when the model cannot. `frames` is the longest clip it was trained
     on. A clip goes on from the last `tail` frames of what there is; more than one only where `conditions`
     says that pictures and videos are given as LTX's conditions. `last` says whether it can be told how to
-    end. `exact` names parts that are kept in float32 whatever the rest is in.
+    end. `exact` names parts that are kept in float32 whatever the rest is in. `shared` says whether several
+    devices can make a clip together: diffusers gives LTX's attention a mask for all heads, where each device
+    has some.
     """
 
     fps: int
@@ -31,10 +33,11 @@ class Family(Struct, frozen=True, kw_only=True):
     conditions: bool = False
     last: bool = False
     exact: tuple[str, ...] = ()
+    shared: bool = False
     experimental: bool = False
 
 
-_WAN = {"fps": 16, "frames": 81, "size": "832x480", "exact": ("vae",)}
+_WAN = {"fps": 16, "frames": 81, "size": "832x480", "exact": ("vae",), "shared": True}
 _LTX = {"fps": 24, "frames": 161, "size": "704x512"}
 _HUNYUAN = {"fps": 24, "frames": 129, "size": "1280x720"}
 _HUNYUAN15 = {"fps": 24, "frames": 121, "size": "848x480"}

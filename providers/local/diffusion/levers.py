@@ -1,18 +1,49 @@
 """What makes a loaded model faster or smaller, by its settings.
 
-Only the first-block cache and tiling change what is seen. The others compute the same elsewhere, or in another
-order, which may move the last bit.
+The first-block cache, quantised weights and tiling change what is seen. The others compute the same elsewhere, or
+in another order, which may move the last bit.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from diffusers import FirstBlockCacheConfig
+from diffusers import ContextParallelConfig, FirstBlockCacheConfig
+from torch.distributed.device_mesh import init_device_mesh
+from torchao.quantization import (
+    Float8DynamicActivationFloat8WeightConfig,
+    Int8WeightOnlyConfig,
+    PerRow,
+    quantize_,
+)
 
 from providers.local.diffusion.settings import ModelSettings, SetupError
+
+_QUANTIZED: Mapping[str, Any] = {
+    "int8": Int8WeightOnlyConfig(),  # half the memory of bfloat16, computed in what the rest is in
+    "fp8": Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()),  # computed in fp8, too
+}
+
+
+def quantize(denoisers: Sequence[Any], how: str | None, device: torch.device | None) -> None:
+    """Round the weights of the repeated blocks, moving them to `device`, if any, one by one. Raises SetupError.
+
+    What stands before and behind the blocks is small, and a picture shows it most.
+    """
+    for denoiser in denoisers if how is not None else ():
+        for block in denoiser.modules():
+            if type(block).__name__ not in denoiser._repeated_blocks:  # noqa: SLF001 - as compile_repeated_blocks does
+                continue
+            try:
+                quantize_(block, _QUANTIZED[str(how)], device=device)
+            except (AssertionError, RuntimeError) as refused:
+                raise SetupError(
+                    f"quantize {how!r} cannot be used here ({refused}): fp8 needs an NVIDIA card of the kinds "
+                    f"Ada (RTX 40, L40), Hopper (H100, H200) or later, or an AMD MI300; int8 runs everywhere."
+                ) from refused
 
 
 def apply_levers(
@@ -24,6 +55,8 @@ def apply_levers(
             denoiser.set_attention_backend(settings.attention)
         except (ValueError, RuntimeError, ImportError) as refused:
             raise SetupError(f"attention {settings.attention!r} cannot be used here: {refused}") from refused
+        if settings.context_parallel > 1:
+            _share(denoiser, settings.context_parallel, device)
         if "transformer" in settings.compile:
             denoiser.compile_repeated_blocks(fullgraph=True)
     if "vae" in settings.compile:
@@ -40,6 +73,14 @@ def apply_levers(
         )
     if settings.prompt_cache and getattr(pipeline, "text_encoder", None) is not None:
         _remember(pipeline.text_encoder, settings.prompt_cache)
+
+
+def _share(denoiser: Any, parts: int, device: torch.device) -> None:
+    """Let as many processes, whose group must be there, compute a part of each step's tokens."""
+    # diffusers makes a mesh for the accelerator alone, and divides by how many of those there are, none on a CPU
+    mesh = init_device_mesh(device.type, (1, parts), mesh_dim_names=("ring", "ulysses"))
+    with patch.object(torch.accelerator, "device_count", lambda: parts):
+        denoiser.enable_parallelism(config=ContextParallelConfig(ulysses_degree=parts, mesh=mesh))
 
 
 @contextmanager

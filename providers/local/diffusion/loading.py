@@ -1,22 +1,25 @@
 """From a directory to pipelines on a device. Pipelines of one model share their parts."""
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import transformers
 from safetensors import SafetensorError
 
 from providers.local.diffusion.directory import read_index
 from providers.local.diffusion.families import Family, family_by_signature, family_of
-from providers.local.diffusion.levers import apply_levers
+from providers.local.diffusion.levers import apply_levers, quantize
 from providers.local.diffusion.plan import Grid
 from providers.local.diffusion.settings import ModelSettings, SetupError
 
 _STRIDES = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 _SCALES = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", "vae_spatial_scale_factor")
+_COARSER = {1: 1, 2: 2, 4: 2, 8: 4}  # by devices: edges that much coarser give each as many tokens
 _USUAL_STRIDE, _USUAL_SCALE, _SMALLEST_MULTIPLE = 4, 8, 16
 
 
@@ -28,7 +31,11 @@ class Pipelines:
         index = read_index(directory)
         self.family = _family(directory, index)
         self.device = _device(settings)
+        self._parts = settings.context_parallel
         self.first: Any = _load(directory, self.family, self.device, settings)
+        quantize(self.denoisers, settings.quantize, None if settings.offload else self.device)
+        if not settings.offload:
+            self.first.to(self.device)
         apply_levers(self.first, self.denoisers, settings, self.device)
         self._made = {type(self.first).__name__: self.first}
 
@@ -45,7 +52,8 @@ class Pipelines:
         edge = patch[-1] if isinstance(patch, list | tuple) else patch or 1
         return Grid(
             stride=_fact(self.first, _STRIDES, _USUAL_STRIDE),
-            multiple=max(_SMALLEST_MULTIPLE, _fact(self.first, _SCALES, _USUAL_SCALE) * edge),
+            multiple=max(_SMALLEST_MULTIPLE, _fact(self.first, _SCALES, _USUAL_SCALE) * edge)
+            * _COARSER[self._parts],
             longest=self.family.frames,
             tail=self.family.tail,
         )
@@ -61,6 +69,14 @@ class Pipelines:
             self._made[name] = kind(**dict.fromkeys(needed) | given)
             self._made[name].set_progress_bar_config(disable=True)
         return self._made[name]
+
+
+def keep_quiet() -> None:
+    """Leave the log to what an operator can use."""
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _family(directory: Path, index: Mapping[str, Any]) -> Family:
@@ -106,7 +122,7 @@ def _load(directory: Path, family: Family, device: torch.device, settings: Model
             f"the model {directory} cannot be loaded: {_first_line(broken)}; fetch it again, or name another."
         ) from broken
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline if settings.offload else pipeline.to(device)
+    return pipeline
 
 
 def _first_line(problem: BaseException) -> str:

@@ -6,7 +6,7 @@ each, those of LTX take a list of conditions.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,13 +30,24 @@ _DENOISING = 0.9  # the share of a call's time that is told of step by step; dec
 Call: TypeAlias = tuple[str, dict[str, Any]]
 """The class of the pipeline that is called, and what it is called with."""
 
+Together: TypeAlias = Callable[[str, Call, torch.Generator], AbstractContextManager[None]]
+"""Around a call of the model of that name; see `peers`."""
+
+
+def alone(_name: str, _call: Call, _dice: torch.Generator) -> AbstractContextManager[None]:
+    """By this process only."""
+    return nullcontext()
+
 
 class VideoModel:
     """A model in memory, under the name clients use."""
 
-    def __init__(self, name: str, directory: Path, settings: ModelSettings) -> None:
+    def __init__(
+        self, name: str, directory: Path, settings: ModelSettings, together: Together = alone
+    ) -> None:
         """Load it. Raises SetupError."""
         self.name = name
+        self._together = together
         self._settings = settings
         self._pipelines = Pipelines(directory, settings)
         self._family = self._pipelines.family
@@ -82,6 +93,7 @@ class VideoModel:
             redraws=family.footage is not None,
             strength=settings.strength if family.footage else None,
             steps=self._steps(str(family.words or family.picture or family.footage)),
+            lossy=settings.lossy,
             experimental=family.experimental,
         )
 
@@ -146,6 +158,7 @@ class VideoModel:
         # a pipeline that draws over a video does not tell the cache which of its two calls a step is
         threshold = None if "video" in given else self._settings.first_block_cache
         with (
+            self._together(self.name, call, dice),
             torch.inference_mode(),
             block_cache(self._pipelines.denoisers, threshold),
             counted(pipeline.scheduler, expected, lambda part: told(part * _DENOISING)),

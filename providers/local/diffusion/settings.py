@@ -1,7 +1,7 @@
 """What an operator says about models: `--model DIR_OR_ID`, or a file for `--config`. Never loads torch."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,7 +35,9 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     The levers: `attention` is a backend of diffusers. `compile` names what is compiled, for which the buckets
     `WIDTHxHEIGHTxFRAMES` of `warm` are run once before the first request. `vae_tiling` decodes in pieces with
     blended edges, and `offload` keeps weights in main memory until they are needed. `prompt_cache` is how many
-    encoded texts are kept, 0 none. `first_block_cache` is a threshold. It and `vae_tiling` change what is seen.
+    encoded texts are kept, 0 none. `first_block_cache` is a threshold. `quantize` keeps the weights of the
+    transformer's blocks in eight bits. These two and `vae_tiling` change what is seen. `context_parallel` is how
+    many devices, and processes, make each clip together.
     """
 
     path: str
@@ -60,6 +62,13 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     offload: bool = False
     prompt_cache: Annotated[int, Meta(ge=0, le=10_000)] = 64
     first_block_cache: Annotated[float, Meta(gt=0, le=1)] | None = None
+    quantize: Literal["int8", "fp8"] | None = None
+    context_parallel: Literal[1, 2, 4, 8] = 1
+
+    @property
+    def lossy(self) -> Sequence[str]:
+        """The levers in use that change what is seen."""
+        return [name for name in ("first_block_cache", "quantize", "vae_tiling") if getattr(self, name)]
 
 
 Models = Mapping[str, ModelSettings]

@@ -87,7 +87,7 @@ def test_it_says_what_it_can(worker: RunningWorker) -> None:
     (model,) = told["models"]
     assert (told["engine"], model["id"], model["fps"]) == ("diffusers", "ltx", 24)
     assert model["operations"] == ["generate", "remix", "edit", "extend"]
-    assert model["camera_movements"] == ["pan"]
+    assert (model["camera_movements"], model["lossy"]) == (["pan"], [])
     assert (model["steps"], model["strength"]) == (2, 0.7)
     assert "cinematic" in model["style_presets"]
     assert {"torch", "diffusers"} <= set(told["versions"])

@@ -29,6 +29,7 @@ WRONG = [
     ("models: {wan: {path: x, steps: 0}}", "models.wan.steps is 0: expected `int` >= 1"),
     ("models: {wan: {path: x, sizes: [wide]}}", "models.wan.sizes is ['wide']"),
     ("models: {wan: {path: x, dtype: int8}}", "models.wan.dtype is 'int8'"),
+    ("models: {wan: {path: x, quantize: int4}}", "models.wan.quantize is 'int4'"),
     ("models: {wan: {steps: 1}}", "missing required field `path`"),
 ]  # fmt: skip
 
