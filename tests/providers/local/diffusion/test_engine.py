@@ -78,7 +78,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("model", ALL)
 def test_the_seed_decides_every_byte(make: Callable[..., Made], model: str) -> None:
     first, again, other = make(model=model), make(model=model), make(model=model, seed=8)
-    assert first.output == Output(width=32, height=32, fps=24, seconds=0.5)
+    assert first.output == Output(width=32, height=32, fps=24, seconds=0.5, steps=2)
     assert len(first.frames) == 12
     assert first.data == again.data != other.data
 
@@ -99,7 +99,7 @@ def test_every_word_counts(make: Callable[..., Made], model: str, words: dict[st
 
 def test_any_size_is_made_and_none_is_stretched(make: Callable[..., Made]) -> None:
     made = make(width=71, height=34)
-    assert made.output == Output(width=72, height=34, fps=24, seconds=0.5)
+    assert made.output == Output(width=72, height=34, fps=24, seconds=0.5, steps=2)
     assert made.frames.shape == (12, 34, 72, 3)
 
 
