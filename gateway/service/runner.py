@@ -55,7 +55,7 @@ class Runner:
 
     def __init__(self, parts: VideoParts, tools: Tools) -> None:
         moves = Moves(parts)
-        submitting, watching = Submitting(tools, moves), Watching(tools, moves)
+        submitting, watching = Submitting(tools, moves), Watching(tools, moves, parts.database)
         self._watching = watching
         self._steps: Mapping[str, Step] = {
             job_states.ACCEPTED: submitting.accepted,
