@@ -45,6 +45,7 @@ def _lines(found: Credentials) -> list[str]:
         ("signed at", found.signed_at or "not said: no time stamp"),
         ("made with", found.generator or "not said"),
         ("what was done", ", ".join(found.actions) or "not said"),
+        *([("made from", ", ".join(found.made_from))] if found.made_from else []),
         *((name, str(value)) for name, value in found.facts.items()),
     )
     return [f"  {name:<14} {value}" for name, value in told]

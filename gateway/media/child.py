@@ -31,7 +31,8 @@ def carry_out(order: Order) -> Outcome:
 
     try:
         if order.claim is not None and order.signing is not None:
-            sign(path, Path(order.target), order.claim, order.signing)
+            ingredient = Path(order.ingredient) if order.ingredient else None
+            sign(path, Path(order.target), order.claim, order.signing, ingredient)
             return Outcome()
         return Outcome(credentials=read(path))
     except CredentialsError as error:

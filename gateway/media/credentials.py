@@ -25,6 +25,8 @@ _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 _MP4 = "video/mp4"
 _OURS = "fairlead."
 """What the names of our own facts begin with."""
+_BEGUN_WITH = "begun-with"
+"""What the ingredient is called within a manifest while it is made."""
 
 
 class CredentialsError(Exception):
@@ -52,8 +54,12 @@ def read(path: Path, mime: str = _MP4, roots: str | None = None) -> Credentials 
         raise CredentialsError(str(error)) from error
 
 
-def sign(source: Path, target: Path, claim: Claim, signing: Signing) -> None:
-    """Write the MP4 at `source` to `target`, with a manifest that says the claim. Raises CredentialsError."""
+def sign(source: Path, target: Path, claim: Claim, signing: Signing, ingredient: Path | None = None) -> None:
+    """Write the MP4 at `source` to `target`, with a manifest that says the claim.
+
+    `ingredient` is the MP4 that the claim says it was made from; its own credentials are taken along. Raises
+    CredentialsError.
+    """
     chain = Path(signing.certificate).read_bytes()
     algorithm, key = _key(Path(signing.key).read_bytes())
     settings = {
@@ -65,10 +71,13 @@ def sign(source: Path, target: Path, claim: Claim, signing: Signing) -> None:
         with (
             c2pa.Context.from_dict(settings) as context,
             c2pa.Signer.from_info(signer) as made,
-            c2pa.Builder(_manifest(claim), context) as builder,
+            c2pa.Builder(_manifest(claim, begun=ingredient is not None), context) as builder,
             source.open("rb") as read_from,
             target.open("w+b") as written_to,
         ):
+            if ingredient is not None:
+                with ingredient.open("rb") as made_from:
+                    builder.add_ingredient(_ingredient(claim), _MP4, made_from)
             builder.sign(made, _MP4, read_from, written_to)
     except c2pa.C2paError as error:
         raise CredentialsError(str(error)) from error
@@ -94,12 +103,18 @@ def _key(pem: bytes) -> tuple[bytes, bytes]:
     return algorithm, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _manifest(claim: Claim) -> dict[str, Any]:
+def _ingredient(claim: Claim) -> dict[str, Any]:
+    """What went in, in C2PA's words: the input of a model, and no earlier state of the same thing."""
+    return {"title": claim.made_from, "relationship": "inputTo", "label": _BEGUN_WITH}
+
+
+def _manifest(claim: Claim, *, begun: bool) -> dict[str, Any]:
+    went_in = {"ingredientIds": [_BEGUN_WITH]} if begun else {}
     created = {
         "action": "c2pa.created",
         "digitalSourceType": f"http://cv.iptc.org/newscodes/digitalsourcetype/{claim.source}",
         "softwareAgent": {"name": claim.agent},
-        "parameters": {f"{_OURS}{name}": value for name, value in claim.facts.items()},
+        "parameters": {**{f"{_OURS}{name}": value for name, value in claim.facts.items()}, **went_in},
     }
     return {
         "claim_generator_info": [{"name": "Fairlead", "version": version("fairlead")}],
@@ -137,5 +152,6 @@ def _told(report: Mapping[str, Any], *, judged: bool) -> Credentials:
             for name, value in (one.get("parameters") or {}).items()
             if name.startswith(_OURS) and isinstance(value, str | int)
         },
+        made_from=[str(one.get("title", "")) for one in active.get("ingredients") or ()],
         problems=[str(one.get("code", "")) for one in report.get("validation_status") or ()],
     )

@@ -47,9 +47,15 @@ class Workshop:
         """What the credentials of an MP4 say; None when there are none. Raises WorkshopError."""
         return (await self._run(Order(what="read", path=str(path)), self._seconds)).credentials
 
-    async def sign(self, source: Path, target: Path, claim: Claim) -> None:
-        """Write a signed copy of an MP4. Raises WorkshopError."""
-        order = Order(what="sign", path=str(source), target=str(target), claim=claim, signing=self.signing)
+    async def sign(self, source: Path, target: Path, claim: Claim, ingredient: Path | None = None) -> None:
+        """Write a signed copy of an MP4; `ingredient` is what the claim says it was made from.
+
+        Raises WorkshopError.
+        """
+        order = Order(
+            what="sign", path=str(source), target=str(target), claim=claim, signing=self.signing,
+            ingredient="" if ingredient is None else str(ingredient),
+        )  # fmt: skip
         await self._run(order, max(SIGN_SECONDS, self._seconds))
 
     async def _run(self, order: Order, seconds: float) -> Outcome:

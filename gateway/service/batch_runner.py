@@ -15,20 +15,18 @@ an answer that nobody had written down yet is asked for again.
 The row that ends last asks for the batch's last step, in its own transaction.
 """
 
-import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from gateway.errors import Unavailable
 from gateway.service.batch_ends import finish, inspected, opened, row_at
 from gateway.service.batch_input import lines
 from gateway.service.batch_ports import BatchParts
 from gateway.service.batch_work import Work
-from gateway.service.rounds import went_well
+from gateway.service.rounds import Rounds, went_well
 from gateway.store import batch_rows, batches
 from gateway.store.batch_rows import BatchRow
 from gateway.store.batches import Batch
@@ -48,62 +46,14 @@ _Key: TypeAlias = tuple[str, int]
 """A batch's id and 0, or the number of a row of it."""
 
 
-class BatchRunner:
+class BatchRunner(Rounds[_Key, Held]):
     """Runs the batches of one process: `run` beside everything else, `stop` to end it in order."""
 
     def __init__(self, parts: BatchParts) -> None:
+        super().__init__(lease=parts.figures.lease, renew=parts.figures.renew)
         self._parts = parts
         self._work = Work(parts)
-        self._running: dict[_Key, tuple[Held, asyncio.Task[None]]] = {}
         self._begun = 0
-        self._woken = asyncio.Event()
-        self._over = asyncio.Event()
-        self._over.set()
-        self._stopping = False
-
-    def wake(self) -> None:
-        """There is something new to do."""
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Work until `stop`; a database that is away is waited for."""
-        self._over.clear()
-        keeping = asyncio.create_task(self._keep_leases())
-        try:
-            while not self._stopping:
-                if not await went_well(self._look):
-                    await self._sleep(1.0)
-            await asyncio.gather(*self._tasks(), return_exceptions=True)
-        finally:
-            self._stopping = True
-            beside = [keeping, *self._tasks()]
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            self._over.set()
-
-    async def stop(self, grace: float = 30.0) -> None:
-        """Begin nothing more and let the steps in hand finish; those still running after `grace` are cut.
-
-        Returns with every lease given back, so that another process can go on at once.
-        """
-        self._stopping = True
-        self.wake()
-        try:
-            async with asyncio.timeout(grace):
-                await self._over.wait()
-        except TimeoutError:
-            for task in self._tasks():
-                task.cancel()
-            await self._over.wait()
-
-    def _tasks(self) -> list[asyncio.Task[None]]:
-        return [task for _, task in self._running.values()]
-
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
 
     async def _look(self) -> None:
         """Take what is due and begin what may be begun, or sleep until something is."""
@@ -190,32 +140,15 @@ class BatchRunner:
 
     def _start(self, held: Held) -> None:
         key = (held.id, 0) if isinstance(held, Batch) else (held.batch, held.number)
-        if key in self._running:  # we let our own lease lapse: the older step is void
-            self._running[key][1].cancel()
-        task = asyncio.create_task(self._step(key, held))
-        self._running[key] = (held, task)
         self._begun += 1
-        task.add_done_callback(lambda _: self._ended(key, held))
+        self._take(key, held)
 
-    def _ended(self, key: _Key, held: Held) -> None:
-        if key in self._running and self._running[key][0] is held:
-            del self._running[key]
-        self.wake()
+    async def _step(self, held: Held) -> None:
+        await (self._batch(held) if isinstance(held, Batch) else self._row(held))
 
-    async def _step(self, key: _Key, held: Held) -> None:
-        try:
-            await (self._batch(held) if isinstance(held, Batch) else self._row(held))
-        except Unavailable:
-            log.warning("the database went away during a step of %s, row %d", *key)
-        except asyncio.CancelledError:
-            if self._stopping:
-                with suppress(Unavailable):
-                    await self._renew({key: held}, 0.0)
-            raise
-        except Exception:  # the runner's one edge: a bug in one step must not end all of them
-            log.exception("a step of %s, row %d failed", *key)
-            if isinstance(held, BatchRow):
-                await went_well(lambda: self._written(held, self._work.stumbled(held)))
+    async def _stumbled(self, held: Held) -> None:
+        if isinstance(held, BatchRow):
+            await went_well(lambda: self._written(held, self._work.stumbled(held)))
 
     async def _batch(self, batch: Batch) -> None:
         if batch.status == batches.VALIDATING:
@@ -242,25 +175,8 @@ class BatchRunner:
         if over:
             self._parts.count(names.BATCH_ROWS, after.state)
 
-    # -- leases
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._parts.figures.renew)
-            await went_well(self._renew_all)
-
-    async def _renew_all(self) -> None:
-        until = self._parts.clock.now() + self._parts.figures.lease
-        held = {key: one for key, (one, _) in self._running.items()}
-        for key in held.keys() - await self._renew(held, until):
-            running = self._running.get(key)
-            if running is not None and running[0] is held[key]:
-                running[1].cancel()  # somebody else has it by now: what we still did would be for nothing
-
-    async def _renew(self, held: dict[_Key, Held], until: float) -> set[_Key]:
-        """Keep leases, or give them back with 0.0; the keys of those that are still ours."""
-        if not held:
-            return set()
+    async def _renewed(self, held: Mapping[_Key, Held], lease: float) -> set[_Key]:
+        until = self._parts.clock.now() + lease if lease else 0.0
         async with self._parts.database.write() as transaction:
             return {key for key, one in held.items() if await _renewed(transaction, one, until)}
 

@@ -42,14 +42,21 @@ class Courier:
         self._parts = parts
         self._dice = dice
         self._woken = asyncio.Event()
+        self._closed = False
 
     def wake(self) -> None:
         """There may be something new to send."""
         self._woken.set()
 
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._closed = True
+        self.wake()
+
     async def run(self) -> None:
-        """Claim and send until cancelled; sendings in hand go on."""
-        while True:
+        """Claim and send until `close`; sendings in hand go on."""
+        self._closed = False
+        while not self._closed:
             self._woken.clear()
             if not await went_well(self._look):
                 await self._sleep(1.0)

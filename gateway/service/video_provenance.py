@@ -9,11 +9,15 @@ import hashlib
 import logging
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from gateway.media.words import Claim
 from gateway.media.workshop import Workshop, WorkshopError
 from gateway.service.video_request import ask_of
 from gateway.store.jobs import Job
-from gateway.store.media import Draft
+from gateway.store.media import Draft, MediaStore
+from gateway.store.media_rows import MediaRow
 from providers import mp4
 from providers.types import Json
 
@@ -25,12 +29,20 @@ _COMPOSED = "compositeWithTrainedAlgorithmicMedia"
 """IPTC's words for what a model made, and for what it made of something that was there before."""
 
 
-async def provenance_of(draft: Draft, mime: str, job: Job, workshop: Workshop) -> Json:
+class Studio(Struct, frozen=True, kw_only=True):
+    """Who signs, and the stored video that another was made from, where its bytes are ours."""
+
+    workshop: Workshop
+    media: MediaStore
+    made_from: MediaRow | None = None
+
+
+async def provenance_of(draft: Draft, mime: str, job: Job, studio: Studio) -> Json:
     """What is known of a draft's origin, once it is known; the draft may be another file afterwards, signed."""
-    path = await draft.on_disk()
+    path, workshop = await draft.on_disk(), studio.workshop
     if mime == _SIGNABLE and await asyncio.to_thread(_carries_credentials, path):
         return {"provider_marks": [await _mark(path, job, workshop)], "gateway_manifest": False}
-    signed = mime == _SIGNABLE and workshop.signing is not None and await _sign(draft, job, workshop)
+    signed = mime == _SIGNABLE and workshop.signing is not None and await _sign(draft, job, studio)
     return {"provider_marks": [], "gateway_manifest": signed}
 
 
@@ -53,9 +65,17 @@ async def _mark(path: Path, job: Job, workshop: Workshop) -> Json:
     return {**mark, "signed_by": signer, "generator": found.generator or None, "intact": found.intact}
 
 
-async def _sign(draft: Draft, job: Job, workshop: Workshop) -> bool:
+async def _sign(draft: Draft, job: Job, studio: Studio) -> bool:
+    claim, row = claim_of(job), studio.made_from
+
     async def change(source: Path, target: Path) -> None:
-        await workshop.sign(source, target, claim_of(job))
+        if row is None or row.mime != _SIGNABLE:
+            return await studio.workshop.sign(source, target, claim)
+        try:
+            async with studio.media.on_disk(row.name, row.size) as ingredient:
+                await studio.workshop.sign(source, target, _with_source(claim, job), ingredient)
+        except (FileNotFoundError, WorkshopError):  # it has expired meanwhile, or is no ingredient
+            await studio.workshop.sign(source, target, claim)
 
     try:
         await draft.rewrite(change)
@@ -63,6 +83,11 @@ async def _sign(draft: Draft, job: Job, workshop: Workshop) -> bool:
         log.warning("the video %s could not be signed and is delivered without: %s", job.id, error)
         return False
     return True
+
+
+def _with_source(claim: Claim, job: Job) -> Claim:
+    """The claim with a name for the video that this one began with: ours is known by its id, another by none."""
+    return replace(claim, made_from=f"{ask_of(job).remixed_from or 'source'}.mp4")
 
 
 def claim_of(job: Job) -> Claim:

@@ -16,12 +16,15 @@ from gateway.service.attempts import Place
 from gateway.service.sniff import PICTURES, VIDEOS, media_type
 from gateway.service.video_calls import Source
 from gateway.service.video_calls import ask as call
+from gateway.service.video_content import VIDEO
 from gateway.service.video_moves import Moves
-from gateway.service.video_provenance import provenance_of
-from gateway.service.video_request import Ask, ask_of, seconds_shown, wanted
+from gateway.service.video_provenance import Studio, provenance_of
+from gateway.service.video_request import SOURCE, Ask, ask_of, seconds_shown, wanted
 from gateway.service.video_submit import RECALLED, Tools
+from gateway.store import jobs
+from gateway.store.engine import Database
 from gateway.store.jobs import Attempt, Job
-from gateway.store.media import OverLimitError
+from gateway.store.media import Draft, OverLimitError
 from gateway.store.media_rows import MediaRow
 from providers.adapter import VideoAdapter, VideoInline
 from providers.errors import ErrorKind, ProviderError
@@ -51,9 +54,10 @@ class _Hold:
 class Watching:
     """The steps of a job that a target works on."""
 
-    def __init__(self, tools: Tools, moves: Moves) -> None:
+    def __init__(self, tools: Tools, moves: Moves, database: Database) -> None:
         self._tools = tools
         self._moves = moves
+        self._database = database
 
     async def running(self, job: Job) -> None:
         """Ask how far it is and act on the answer."""
@@ -264,7 +268,7 @@ class Watching:
                 mime = media_type(draft.head)
                 if mime not in allowed:
                     raise ProviderError(ErrorKind.PROTOCOL, f"What came is not a {role}.")
-                told = await provenance_of(draft, mime, job, tools.workshop) if role == "video" else None
+                told = await self._provenance(draft, mime, job) if role == "video" else None
                 stored = await draft.keep()
         except OverLimitError as error:
             raise ProviderError(ErrorKind.PROTOCOL, f"The {role} is larger than {limit} bytes.") from error
@@ -272,6 +276,16 @@ class Watching:
             name=stored.name, role=role, mime=mime, size=stored.size, sha256=stored.sha256,
             created_at=self._moves.clock.now(), provenance=told,
         )  # fmt: skip
+
+    async def _provenance(self, draft: Draft, mime: str, job: Job) -> Json:
+        """Where a video comes from; of one that was made from another, that other is told where it is still here."""
+        tools, before, row = self._tools, ask_of(job).remixed_from, job.file(SOURCE)
+        if row is None and before is not None and tools.workshop.signing is not None:
+            async with self._database.read() as transaction:
+                source = await jobs.get(transaction, job.caller, before)
+            row = source.file(VIDEO) if source else None
+        studio = Studio(workshop=tools.workshop, media=tools.media, made_from=row)
+        return await provenance_of(draft, mime, job, studio)
 
 
 def _anew(ask: Ask, seconds: float) -> float:

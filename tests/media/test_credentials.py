@@ -46,6 +46,24 @@ def test_what_is_signed_says_who_and_what_and_plays_on(tmp_path: Path) -> None:
     assert carries(path)
 
 
+def test_what_it_was_made_from_is_taken_along_with_its_own_credentials(tmp_path: Path) -> None:
+    who = signer(tmp_path)
+    signing = Signing(certificate=str(who.certificate), key=str(who.key))
+    before, plain = signed(tmp_path, who), film(tmp_path / "next.mp4", seconds=0.3)
+    claim = Claim(title="b.mp4", agent="m", source="compositeWithTrainedAlgorithmicMedia", facts={},
+                  made_from="video_1.mp4")  # fmt: skip
+    for ingredient, manifests in ((plain, 1), (before, 2)):
+        sign(plain, tmp_path / "after.mp4", claim, signing, ingredient)
+        found = read(tmp_path / "after.mp4", roots=who.root.read_text())
+        assert found is not None
+        assert (found.intact, found.trusted, list(found.made_from)) == (True, True, ["video_1.mp4"])
+        assert (tmp_path / "after.mp4").read_bytes().count(b"c2pa.signature") >= manifests
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"\x00\x00\x00\x18ftypisom")
+    with pytest.raises(CredentialsError):
+        sign(plain, tmp_path / "after.mp4", claim, signing, broken)
+
+
 def test_trust_is_judged_by_the_roots_that_are_named(tmp_path: Path) -> None:
     path = signed(tmp_path)
     (tmp_path / "other").mkdir()

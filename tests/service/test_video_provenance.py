@@ -1,5 +1,6 @@
 """Whose mark a finished video carries: the provider's untouched, else ours where we have a certificate, else none."""
 
+import base64
 import hashlib
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from gateway.api.video_views import generation, video
 from gateway.media.credentials import read, sign
 from gateway.media.words import Claim, Credentials, Signing
 from gateway.media.workshop import Workshop
+from gateway.service.video_repeats import Origin
+from gateway.service.video_request import GENERATIONS, read_change
 from gateway.store.jobs import Job
 from gateway.store.media import whole
 from tests.media.films import film
@@ -100,6 +103,53 @@ async def test_ours_is_put_on_where_a_certificate_is_configured(tmp_path: Path, 
         "prompt_sha256": hashlib.sha256(b"A secret prompt").hexdigest(),
         "seed": 7,
     }
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_ours_names_the_video_that_another_was_made_from_where_it_is_still_here(
+    tmp_path: Path, plain: bytes, kept: bool
+) -> None:
+    ours = Workshop(signing(signer(tmp_path)))
+    async with Provider(film=plain) as one:
+        async with rig(tmp_path, snapshot(target("one", one.url)), workshop=ours) as r:
+            first = await r.over(await r.create())
+            one.polls = 10**9
+            remix = await r.videos.remix(ANN, first.id, {"prompt": "By night"}, Origin(route="remix"))
+            if not kept:
+                await r.videos.delete(ANN, first.id)
+            one.polls = 1
+            done = await r.over(remix)
+            data = await fetched(r, done)
+            assert video(done, 1.0)["provenance"]["gateway_manifest"] is True
+    found = found_in(tmp_path, data)
+    assert found is not None
+    assert (found.intact, found.actions) == (True, ["c2pa.created"])
+    assert list(found.made_from) == ([f"{first.id}.mp4"] if kept else [])
+
+
+async def test_a_source_that_cannot_be_read_costs_a_video_no_signature(tmp_path: Path, plain: bytes) -> None:
+    ours = Workshop(signing(signer(tmp_path)))
+    async with Provider() as one:  # whose films play nowhere
+        async with rig(tmp_path, snapshot(target("one", one.url)), workshop=ours) as r:
+            first = await r.over(await r.create())
+            one.film = plain
+            remix = await r.videos.remix(ANN, first.id, {"prompt": "By night"}, Origin(route="remix"))
+            found = found_in(tmp_path, await fetched(r, await r.over(remix)))
+    assert found is not None
+    assert (found.intact, list(found.made_from)) == (True, [])
+
+
+async def test_ours_names_a_clip_of_the_clients_by_no_name(tmp_path: Path, plain: bytes) -> None:
+    ours = Workshop(signing(signer(tmp_path)))
+    edits = {"operations": ("generate", "edit"), "inputs": ("source_video",)}
+    told = {"prompt": "By night", "video": f"data:video/mp4;base64,{base64.b64encode(plain).decode()}"}
+    async with Provider(film=plain) as one:
+        async with rig(tmp_path, snapshot(target("one", one.url, **edits)), workshop=ours) as r:
+            change = read_change(GENERATIONS, {"model": "sora-2", **told}, "edit")
+            done = await r.over(await r.videos.change(ANN, change, Origin(route="edit")))
+            found = found_in(tmp_path, await fetched(r, done))
+    assert found is not None
+    assert (found.intact, list(found.made_from)) == (True, ["source.mp4"])
 
 
 async def test_nothing_is_put_on_where_none_is_configured(tmp_path: Path, plain: bytes) -> None:
