@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import yaml
 
-from tests.providers.local.running import RunningWorker, until
+from tests.providers.local.running import RunningWorker, asked, until
 from tests.servers import free_port
 
 KEY = "s3cret"
@@ -42,7 +42,7 @@ class RayWorker(RunningWorker):
 
     def ready(self) -> bool:
         try:
-            return httpx2.get(self.base_url.removesuffix("v1") + "readyz").status_code == 200
+            return asked("GET", self.base_url.removesuffix("v1") + "readyz").status_code == 200
         except httpx2.TransportError:
             return False
 
