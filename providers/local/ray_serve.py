@@ -6,6 +6,7 @@ of its own, with a route prefix of its own and one replica, never several behind
 reach the wrong one. Needs the extra `ray`; nobody else imports this.
 """
 
+import argparse
 import logging
 import shlex
 from typing import Any
@@ -37,9 +38,9 @@ class Replica:
     """The worker in the process that Ray started."""
 
     def __init__(self, options: str) -> None:
-        """Raises SystemExit, SetupError, InUseError or OSError when it cannot be started like this."""
+        """Raises SetupError, InUseError or OSError when it cannot be started like this on this machine."""
         logging.getLogger("fairlead").setLevel(logging.INFO)
-        settings, command = setup(parser().parse_args(shlex.split(options)))
+        settings, command = setup(_read(options))
         self._parent = Parent(settings, command)
 
     def __serve_build_asgi_app__(self) -> Litestar:
@@ -53,8 +54,9 @@ class Replica:
 
 
 def worker(args: dict[str, Any]) -> serve.Application:
-    """The application with these arguments. Raises msgspec.ValidationError."""
+    """The application with these arguments. Raises ValueError for those that can be started nowhere."""
     given = msgspec.convert(args, Arguments, strict=False)
+    _read(given.options)
     deployed = serve.deployment(serve.ingress()(Replica))
     return deployed.options(
         name="worker",
@@ -62,3 +64,17 @@ def worker(args: dict[str, Any]) -> serve.Application:
         max_ongoing_requests=_REQUESTS,
         ray_actor_options={"num_gpus": given.num_gpus},
     ).bind(given.options)
+
+
+def _read(options: str) -> argparse.Namespace:
+    """What the command line says. What is wrong with it stands on standard error, from where Ray logs it."""
+    try:
+        given = parser().parse_args(shlex.split(options))
+    except SystemExit:
+        given = None
+    if given is None or given.command:
+        raise ValueError(
+            f"`options` is {options!r}: these are no options for starting a worker; "
+            "`fairlead worker --help` lists them."
+        )
+    return given

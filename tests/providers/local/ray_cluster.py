@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import yaml
 
-from tests.providers.local.running import RunningWorker, until
+from tests.providers.local.running import RunningWorker, asked, until
 from tests.servers import free_port
 
 KEY = "s3cret"
@@ -42,7 +42,7 @@ class RayWorker(RunningWorker):
 
     def ready(self) -> bool:
         try:
-            return httpx2.get(self.base_url.removesuffix("v1") + "readyz").status_code == 200
+            return asked("GET", self.base_url.removesuffix("v1") + "readyz").status_code == 200
         except httpx2.TransportError:
             return False
 
@@ -125,3 +125,22 @@ def test_a_killed_worker_is_started_anew_and_goes_on_with_its_job(workers: list[
     until(lambda: one.ready() and one.get("/worker").status_code == 200)
     assert one.wait(video)["status"] == "completed"
     assert one.replica() != replica
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray's own modules, while they are imported
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        ({"options": "--prot 80"}, "'--prot 80': these are no options for starting a worker"),
+        ({"options": "make-tiny /tmp/x"}, "no options for starting a worker"),
+        ({"gpus": 1}, "unknown field `gpus`"),
+        ({"num_gpus": "many"}, "num_gpus"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_anything_is_placed(
+    args: dict[str, Any], complaint: str
+) -> None:
+    from providers.local.ray_serve import worker  # noqa: PLC0415 - the other tests do without Ray in this process
+
+    with pytest.raises(ValueError, match=complaint):
+        worker(args)

@@ -48,6 +48,32 @@ def test_the_real_worker_is_understood(real: RunningWorker) -> None:
     assert refused.value.kind is ErrorKind.AUTHENTICATION
 
 
+def test_the_real_worker_begins_what_it_is_handed_or_refuses_it(real: RunningWorker) -> None:
+    target = Target(
+        provider="studio",
+        dialect="worker",
+        base_url=real.base_url,
+        model="testcard",
+        credential=Secret("s3cret"),
+    )
+
+    def handed(token: str) -> HttpResponse:
+        request = VideoRequest(model="m", prompt="A red kite", seconds=60, size="64x64", token=token)
+        made = worker.video_create(request, target)
+        got = httpx2.request(made.method, made.url, headers=dict(made.headers), content=made.body)
+        return HttpResponse(status=got.status_code, headers=dict(got.headers), body=got.content)
+
+    begun = worker.video_created(handed("one"))
+    assert worker.video_created(handed("one")).operation == begun.operation
+    refused = worker.error(handed("other"))
+    assert (refused.kind, refused.code) == (ErrorKind.RATE_LIMITED, "no_free_slot")
+    assert refused.retry_after is not None
+    assert refused.retry_after >= 1
+    assert begun.operation is not None
+    cancel = worker.video_cancel(begun.operation, target)
+    assert httpx2.request(cancel.method, cancel.url, headers=dict(cancel.headers)).status_code == 200
+
+
 def test_a_model_says_what_it_takes_and_how_fast_it_is() -> None:
     said = {**MODEL, "rate": 2.5, "strength": 0.7, "inputs": [], "sizes": ["832x480"]}
     told = read({"models": [said], "free_slots": 2})
