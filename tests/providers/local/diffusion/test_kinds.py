@@ -13,6 +13,7 @@ from PIL import Image
 from providers.local.diffusion.directory import read_index
 from providers.local.diffusion.families import FAMILIES, family_of
 from providers.local.engine import CANNOT_LOAD, CLIP, IMAGE, VIDEO, Engine, Order
+from providers.local.engine import make as render
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that we do not keep
 ORDER = Order(
@@ -53,7 +54,7 @@ def load(directory: Path, **settings: object) -> Engine:
 
 
 def made(engine: Engine, folder: Path, **changes: object) -> bytes:
-    engine.render(msgspec.structs.replace(ORDER, **changes), folder, lambda _percent: None)
+    render(engine, msgspec.structs.replace(ORDER, **changes), folder, lambda _percent: None)
     return (folder / VIDEO).read_bytes()
 
 
@@ -95,7 +96,7 @@ def test_progress_is_told_step_by_step_where_each_frame_has_a_scheduler_of_its_o
     kinds: Callable[[str], Path], tmp_path: Path
 ) -> None:
     told: list[int] = []
-    load(kinds("skyreels-forcing"), steps=4).render(ORDER, tmp_path, told.append)
+    render(load(kinds("skyreels-forcing"), steps=4), ORDER, tmp_path, told.append)
     assert {21, 42, 64, 85} <= set(told)
 
 
