@@ -7,6 +7,9 @@ too, so that a worker that was killed leaves no engine behind.
 A task that is called off is left wherever it is: the thread sends the main one a signal, whose handler raises
 between two operations of the computation, which may be far from the end of a step. Python loses such an
 exception in a few places, destructors above all; the next progress that is told raises it again.
+
+Where an engine leaves the writing of a file to us, a thread does it while the next task is worked on; the one
+after that waits for it, so that no more than one video is held in memory.
 """
 
 import importlib
@@ -14,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,14 +31,19 @@ from providers.local.engine import (
     Done,
     Engine,
     Failed,
+    Filed,
+    Freed,
     OrderError,
+    Output,
     Progress,
     Ready,
     Report,
     Task,
+    Writing,
 )
 
 _LOOK = signal.SIGUSR1
+_CANCELLED = Failed(code="cancelled", message="The video was cancelled.")
 
 
 class _CalledOffError(Exception):
@@ -47,6 +56,7 @@ class _Desk:
     def __init__(self) -> None:
         self.task: str | None = None
         self.called_off: set[str] = set()
+        self.writer: threading.Thread | None = None
 
     def take(self, task: Task) -> None:
         """Work on that one; told again and again, because what `look` raises may get lost. Raises as it does."""
@@ -77,12 +87,15 @@ def main(engine_name: str, *told: str) -> None:
     while True:
         task = tasks.get()
         try:
-            tell(_render(engine, task, tell, desk))
+            ended = _render(engine, task, tell, desk)
         except Exception:
             desk.task = None
             if task.id not in desk.called_off:
                 raise
-            tell(Failed(code="cancelled", message="The video was cancelled."))
+            ended = _CANCELLED
+        tell(ended)
+        if isinstance(ended, Freed) and desk.writer is not None:
+            desk.writer.start()
 
 
 def _render(engine: Engine, task: Task, tell: Callable[[Report], None], desk: _Desk) -> Report:
@@ -98,12 +111,36 @@ def _render(engine: Engine, task: Task, tell: Callable[[Report], None], desk: _D
 
     desk.take(task)
     try:
-        output = engine.render(task.order, Path(task.folder), report)
+        made = engine.render(task.order, Path(task.folder), report)
+        if isinstance(made, Output):
+            desk.task = None
+            return Done(output=made)
+        if desk.writer is not None:
+            desk.writer.join()
         desk.task = None
-        return Done(output=output)
+        desk.writer = threading.Thread(target=_write, args=(made, task, tell, desk), daemon=True)
+        return Freed()
     except OrderError as problem:
         desk.task = None
         return Failed(code=problem.code, message=problem.message)
+
+
+def _write(writing: Writing, task: Task, tell: Callable[[Report], None], desk: _Desk) -> None:
+    """Write a video's files, in a thread of its own; what else is raised there ends the engine."""
+
+    def report(_percent: int) -> None:
+        if task.id in desk.called_off:
+            raise _CalledOffError
+
+    try:
+        tell(Filed(ended=Done(output=writing(report))))
+    except OrderError as problem:
+        tell(Filed(ended=Failed(code=problem.code, message=problem.message)))
+    except Exception:  # noqa: BLE001 - the process's last resort, as it is in the main thread
+        if task.id not in desk.called_off:
+            traceback.print_exc()
+            os._exit(1)
+        tell(Filed(ended=_CANCELLED))
 
 
 def _own_input() -> BinaryIO:

@@ -154,7 +154,20 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     message: str
 
 
-Report: TypeAlias = Ready | Progress | Done | Failed
+class Freed(Struct, frozen=True, kw_only=True, tag="freed"):
+    """The task's pictures are made: its file is written while the engine takes the next task. One at a time."""
+
+
+class Filed(Struct, frozen=True, kw_only=True, tag="filed"):
+    """What became of the task that `Freed` was told of; everything else is about the one after it."""
+
+    ended: Done | Failed
+
+
+Report: TypeAlias = Ready | Progress | Done | Failed | Freed | Filed
+
+Writing: TypeAlias = Callable[[Callable[[int], None]], Output]
+"""Writes a video's files, telling percents on the way."""
 
 
 class OrderError(Exception):
@@ -175,5 +188,14 @@ class Engine(Protocol):
     def versions(self) -> Mapping[str, str]:
         """The libraries that decide what a video looks like, with their versions."""
 
-    def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Output:
-        """Make the video in `folder`, telling percents on the way. Raises OrderError."""
+    def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Output | Writing:
+        """Make the video in `folder`, telling percents on the way. Raises OrderError.
+
+        What only the file still takes may be left to a thread, which calls what is returned then.
+        """
+
+
+def make(engine: Engine, order: Order, folder: Path, report: Callable[[int], None]) -> Output:
+    """The video and its file, one after the other. Raises OrderError."""
+    made = engine.render(order, folder, report)
+    return made if isinstance(made, Output) else made(report)

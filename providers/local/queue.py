@@ -154,11 +154,13 @@ class Queue:
         """Up to `limit` jobs by age, from the one behind the job with the id `after` on."""
         return self._jobs(_PAGES[newest_first], after, limit)
 
-    def take(self) -> Job | None:
-        """The oldest queued job, now in progress and one try older."""
+    def take(self, *, untried: bool = False) -> Job | None:
+        """The oldest queued job, now in progress and one try older; if `untried`, only when it is at its first."""
         taken = self._jobs(
             "UPDATE jobs SET status = 'in_progress', tries = tries + 1"
-            " WHERE place = (SELECT min(place) FROM jobs WHERE status = 'queued') RETURNING *"
+            " WHERE place = (SELECT min(place) FROM jobs WHERE status = 'queued')"
+            " AND (tries = 0 OR NOT ?) RETURNING *",
+            untried,
         )
         return next(iter(taken), None)
 

@@ -8,6 +8,9 @@ next job, its model still loaded; one that has not heard it after `GRACE` second
 that dies before it is ready is started again after a growing pause, unless its exit status says that it would
 die again (`CANNOT_LOAD`); one that says nothing for `SILENCE` seconds in the middle of a job is taken for hung
 and killed.
+
+An engine may write the file of one job while it works on the next. When it dies then, nobody knows which of
+the two it was: so a job that was tried before is worked on with no other at its file.
 """
 
 import asyncio
@@ -21,7 +24,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from providers.local.engine import CANNOT_LOAD, CallOff, Done, Failed, Progress, Ready, Report, Task
+from providers.local.engine import (
+    CANNOT_LOAD,
+    CallOff,
+    Done,
+    Failed,
+    Filed,
+    Freed,
+    Progress,
+    Ready,
+    Report,
+    Task,
+)
 from providers.local.estimate import REMEMBERED, Pace
 from providers.local.queue import Job, Queue
 
@@ -33,12 +47,13 @@ log = logging.getLogger("fairlead.worker")
 
 
 class Running(Struct):
-    """The job the engine works on. `started` and `heard` are on the monotonic clock."""
+    """The job the engine works on. `started` and `heard` are on the monotonic clock, `took` is seconds."""
 
     job: Job
     started: float
     heard: float
     percent: int = 0
+    took: float | None = None
 
 
 class Runner:
@@ -53,6 +68,7 @@ class Runner:
         """`command` starts an engine's process; ended jobs are deleted after `keep` seconds."""
         self.ready: Ready | None = None
         self.running: Running | None = None
+        self._writing: Running | None = None
         self.idle = False
         self.restarts = 0
         self._queue = queue
@@ -94,7 +110,7 @@ class Runner:
         """Give the engine the next job, if it has none and one waits."""
         if not self.idle or self._engine is None:
             return
-        job = self._queue.take()
+        job = self._queue.take(untried=self._writing is not None)
         if job is None:
             return
         now = time.monotonic()
@@ -109,10 +125,14 @@ class Runner:
             self._say(CallOff(id=job.id))
             self._patience = asyncio.get_running_loop().call_later(GRACE, self._lose_patience, self._engine)
             self.running = None
+        elif self._writing is not None and self._writing.job.id == job.id:
+            self._say(CallOff(id=job.id))
+            self._writing = None
 
     def percent(self, job: Job) -> int:
         """How far a job in progress is, 0 to 99."""
-        return self.running.percent if self.running is not None and self.running.job.id == job.id else 0
+        at = (one for one in (self.running, self._writing) if one is not None and one.job.id == job.id)
+        return next((one.percent for one in at), 0)
 
     def rate(self, model: str) -> float | None:
         """Seconds of work per megapixel and second of video, as the last jobs of a model took.
@@ -135,6 +155,8 @@ class Runner:
 
     def done_in(self, last: Job | None = None) -> float | None:
         """Seconds until `last`, or else everything accepted so far, is done; None when that is not known."""
+        if last is not None and self._writing is not None and self._writing.job.id == last.id:
+            return 0.0
         waits = [self.slot_free_in()]
         if last is None or self.running is None or self.running.job.id != last.id:
             for job in self._queue.waiting():
@@ -171,7 +193,7 @@ class Runner:
             log.info("the engine ended with status %s", status)
         finally:
             self._calm_down()
-            self._engine, self.idle, self.running = None, False, None
+            self._engine, self.idle, self.running, self._writing = None, False, None, None
             self._warm.clear()
             if engine.returncode is None:
                 engine.kill()
@@ -192,33 +214,48 @@ class Runner:
                     engine.kill()
 
     def _hear(self, report: Report) -> None:
+        if isinstance(report, Progress):
+            if self.running is not None:
+                self.running.percent, self.running.heard = report.percent, time.monotonic()
+            return
+        if isinstance(report, Filed):
+            self._end(self._writing, report.ended)
+            self._writing = None
+        else:
+            self._advance(report)
+            self.idle = True
+        self.feed()
+
+    def _advance(self, report: Ready | Done | Failed | Freed) -> None:
+        """The engine can take a job."""
         if isinstance(report, Ready):
             self.ready = report
             self._pace.meet(report.models)
             log.info("the engine is ready: %s", ", ".join(model.id for model in report.models))
-        elif isinstance(report, Progress):
-            if self.running is not None:
-                self.running.percent, self.running.heard = report.percent, time.monotonic()
             return
-        elif self.running is not None:
-            self._finish(self.running, report)
-        else:  # whatever became of a job that was called off
+        working, self.running = self.running, None
+        if working is None:  # it was called off
             self._calm_down()
-            self._queue.sweep_folders()
-        self.idle = True
-        self.feed()
+        else:
+            working.took = time.monotonic() - working.started
+        if isinstance(report, Freed):
+            self._writing = working
+        else:
+            self._end(working, report)
 
-    def _finish(self, running: Running, report: Done | Failed) -> None:
-        now, took = int(time.time()), time.monotonic() - running.started
-        if isinstance(report, Done):
-            order = running.job.order
-            self._queue.complete(running.job.id, replace(report.output, gpu_seconds=round(took, 3)), now)
+    def _end(self, ended: Running | None, report: Done | Failed) -> None:
+        """A job is at its end, or what is left of one that was called off."""
+        now = int(time.time())
+        if ended is None:
+            self._queue.sweep_folders()
+        elif isinstance(report, Done):
+            order, took = ended.job.order, ended.took or 0.0
+            self._queue.complete(ended.job.id, replace(report.output, gpu_seconds=round(took, 3)), now)
             first = order.model not in self._warm
             self._pace.observe(order, took, steps=report.output.steps, first=first)
             self._warm.add(order.model)
-            log.info("%s completed in %.2f s", running.job.id, took)
+            log.info("%s completed in %.2f s", ended.job.id, took)
         else:
-            self._queue.fail(running.job.id, report.code, report.message, now)
-            log.info("%s failed: %s", running.job.id, report.code)
-        self.running = None
+            self._queue.fail(ended.job.id, report.code, report.message, now)
+            log.info("%s failed: %s", ended.job.id, report.code)
         self._queue.expire(now - int(self._keep))

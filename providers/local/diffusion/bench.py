@@ -32,7 +32,7 @@ from providers.local.diffusion.model import Call, VideoModel, counted
 from providers.local.diffusion.peers import Peers
 from providers.local.diffusion.settings import ModelSettings, SetupError, one_model, read_models
 from providers.local.encode import Pixels
-from providers.local.engine import Order
+from providers.local.engine import Order, make
 
 _DENOISED = 85  # percent up to which the engine tells of steps
 _PROMPT, _AGAINST = "A red kite over a grey sea, slow tracking shot", "blurry, low quality"
@@ -160,7 +160,7 @@ def _render(model: _Timed, order: Order, told: Callable[[], None]) -> None:
     began = _synchronise()
     with tempfile.TemporaryDirectory() as folder:
         engine = Diffusion({model.name: model})
-        engine.render(order, Path(folder), lambda percent: told() if percent <= _DENOISED else None)
+        make(engine, order, Path(folder), lambda percent: told() if percent <= _DENOISED else None)
     model.rendered += _synchronise() - began
 
 

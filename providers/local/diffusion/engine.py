@@ -24,7 +24,7 @@ from providers.local.diffusion.peers import Peers
 from providers.local.diffusion.render import Rendering
 from providers.local.diffusion.settings import ModelSettings, SetupError
 from providers.local.encode import frame_of, write_video
-from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output
+from providers.local.engine import CANNOT_LOAD, Engine, Model, Order, OrderError, Output, Writing
 from providers.local.estimate import steps_of
 
 _LIBRARIES = ("av", "diffusers", "numpy", "pillow", "torch", "torchao", "transformers")
@@ -46,8 +46,8 @@ class Diffusion:
         """What a video's bytes depend on."""
         return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
-    def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Output:
-        """Make the frames, then the file. Raises OrderError, also when the memory does not suffice."""
+    def render(self, order: Order, folder: Path, report: Callable[[int], None]) -> Writing:
+        """Make the frames; the file is left. Raises OrderError, also when the memory does not suffice."""
         model = self._models[order.model]
         with _memory_told(model, order):
             work = Rendering(model, order, folder, lambda share: report(int(share * _MAKING)))
@@ -61,11 +61,14 @@ class Diffusion:
             steps=steps_of(order, model.describe()),
         )
 
-        pictures = chain(work.given_frames(), made)
-        frames = (frame_of(picture, canvas.width, canvas.height) for picture in pictures)
-        left = 99 - _MAKING
-        write_video(folder, frames, output, lambda percent: report(_MAKING + percent * left // 99))
-        return output
+        def write(told: Callable[[int], None]) -> Output:
+            pictures = chain(work.given_frames(), made)
+            frames = (frame_of(picture, canvas.width, canvas.height) for picture in pictures)
+            left = 99 - _MAKING
+            write_video(folder, frames, output, lambda percent: told(_MAKING + percent * left // 99))
+            return output
+
+        return write
 
 
 def load(told: str) -> Engine:

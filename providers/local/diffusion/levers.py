@@ -34,8 +34,9 @@ def quantize(denoisers: Sequence[Any], how: str | None, device: torch.device | N
     What stands before and behind the blocks is small, and a picture shows it most.
     """
     for denoiser in denoisers if how is not None else ():
+        kinds = _blocks(denoiser, "quantize")
         for block in denoiser.modules():
-            if type(block).__name__ not in denoiser._repeated_blocks:  # noqa: SLF001 - as compile_repeated_blocks does
+            if type(block).__name__ not in kinds:
                 continue
             try:
                 quantize_(block, _QUANTIZED[str(how)], device=device)
@@ -57,7 +58,7 @@ def apply_levers(
             raise SetupError(f"attention {settings.attention!r} cannot be used here: {refused}") from refused
         if settings.context_parallel > 1:
             _share(denoiser, settings.context_parallel, device)
-        if "transformer" in settings.compile:
+        if "transformer" in settings.compile and _blocks(denoiser, "compile"):
             denoiser.compile_repeated_blocks(fullgraph=True)
     if "vae" in settings.compile:
         pipeline.vae.decoder.compile()
@@ -73,6 +74,17 @@ def apply_levers(
         )
     if settings.prompt_cache and getattr(pipeline, "text_encoder", None) is not None:
         _remember(pipeline.text_encoder, settings.prompt_cache)
+
+
+def _blocks(denoiser: Any, lever: str) -> Sequence[str]:
+    """The classes of its repeated blocks. Raises SetupError where diffusers names none."""
+    kinds: Sequence[str] = denoiser._repeated_blocks or ()  # noqa: SLF001 - what compile_repeated_blocks reads
+    if not kinds:
+        raise SetupError(
+            f"{lever} cannot be used for {type(denoiser).__name__}, of which diffusers names no repeated blocks: "
+            f"leave it out."
+        )
+    return kinds
 
 
 def _share(denoiser: Any, parts: int, device: torch.device) -> None:

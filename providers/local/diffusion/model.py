@@ -5,6 +5,7 @@ each, those of LTX take a list of conditions.
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -173,20 +174,23 @@ class VideoModel:
 
 @contextmanager
 def counted(scheduler: Any, expected: int, told: Callable[[float], None]) -> Iterator[None]:
-    """Tell of every step the scheduler makes: every pipeline has one, not every one has a callback."""
-    step, done = scheduler.step, 0
+    """Tell of every step the scheduler makes: every pipeline has one, not every one has a callback.
 
-    def counting(*given: Any, **named: Any) -> Any:
-        nonlocal done
-        done += 1
-        told(min(1.0, done / expected))
-        return step(*given, **named)
+    Some pipelines work with copies of it, one for each frame: the one that is farthest counts.
+    """
+    kind, done = type(scheduler), Counter[int]()
 
-    scheduler.step = counting
+    class Counting(kind):  # type: ignore[misc,valid-type]  # known at run time only; a copy is of it, too
+        def step(self, *given: Any, **named: Any) -> Any:
+            done[id(self)] += 1
+            told(min(1.0, max(done.values()) / expected))
+            return super().step(*given, **named)
+
+    scheduler.__class__ = Counting
     try:
         yield
     finally:
-        del scheduler.step
+        scheduler.__class__ = kind
 
 
 def _share(given: Mapping[str, Any]) -> float:

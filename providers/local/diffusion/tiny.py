@@ -69,7 +69,7 @@ def _umt5(tokens: int) -> Any:
     return _text_encoder(tokens, transformers.UMT5Config, transformers.UMT5EncoderModel)
 
 
-def _wan_transformer(in_channels: int) -> Any:
+def _wan_transformer(in_channels: int, **more: Any) -> Any:
     return diffusers.WanTransformer3DModel(
         patch_size=(1, 2, 2),
         num_attention_heads=2,
@@ -83,6 +83,7 @@ def _wan_transformer(in_channels: int) -> Any:
         cross_attn_norm=True,
         qk_norm="rms_norm_across_heads",
         rope_max_seq_len=256,
+        **more,
     )
 
 

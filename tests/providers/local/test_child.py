@@ -13,9 +13,9 @@ import pytest
 from providers.local.engine import CallOff, Order, Task
 
 FAKE = """
-import sys, time, types
+import sys, threading, time, types
 from providers.local import child
-from providers.local.engine import Output
+from providers.local.engine import OrderError, Output
 class Engine:
     models = versions = lambda _self: {}
     def work(self):
@@ -34,6 +34,22 @@ child.main("fake")
 """
 ENDS = FAKE % ("work", "    def __init__(self): sys.exit(78)")
 WORKS = FAKE % ("work", "")
+WRITES_LATER = FAKE % (
+    "work",
+    """
+    begun = threading.Event()
+    def render(self, order, folder, report):
+        if order.prompt == "second": self.begun.set()
+        def write(told):
+            while order.prompt == "endless":
+                time.sleep(0.01)
+                told(96)
+            if order.prompt == "broken": raise OrderError("bad", "m")
+            assert order.prompt != "first" or self.begun.wait(60)
+            return Output(width=2, height=2, fps=1, seconds=1)
+        return write
+""",
+)
 LOSES_WHAT_IS_RAISED = FAKE % (
     "deaf",
     """
@@ -109,3 +125,19 @@ def test_only_the_task_that_is_meant_is_left() -> None:
             child.order(task)
         child.hears("progress", "progress", "done")
         assert child.heard()["code"] == "cancelled"
+
+
+def test_a_file_is_written_while_the_next_video_is_made() -> None:
+    with running(WRITES_LATER) as child:
+        child.hears("ready")
+        child.order("first")  # its file waits for the second to begin
+        child.hears("freed")
+        child.order("second")
+        child.hears("filed", "freed", "filed")
+        child.order("broken")
+        child.hears("freed")
+        assert child.heard()["ended"]["code"] == "bad"
+        child.order("endless")
+        child.hears("freed")
+        child.say(CallOff(id="endless"))
+        assert child.heard()["ended"]["code"] == "cancelled"

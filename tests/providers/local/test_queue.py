@@ -43,6 +43,17 @@ def test_jobs_are_taken_in_the_order_they_came(queue: Queue) -> None:
     assert taken[3] is None
 
 
+def test_one_that_was_tried_holds_those_behind_it_until_it_may_be_taken(queue: Queue) -> None:
+    first, _second = add(queue), add(queue)
+    queue.take()
+    queue.recover(now=1)
+    assert queue.take(untried=True) is None
+    taken = queue.take()
+    assert taken is not None
+    assert taken.id == first.id
+    assert queue.take(untried=True) is not None
+
+
 def test_everything_is_there_after_opening_again(queue: Queue, tmp_path: Path) -> None:
     job = add(queue, "again", token="t", image=b"picture")
     queue.close()

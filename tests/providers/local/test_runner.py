@@ -137,3 +137,39 @@ async def test_what_earlier_videos_took_counts_by_the_steps_of_now(tmp_path: Pat
         await until(lambda: runner.running)
         assert runner.rate("m") == pytest.approx(20.0 / 0.004096)
         assert runner.done_in(job) == pytest.approx(20.0, abs=2)
+
+
+FILES = """
+print('{"type":"freed"}', flush=True); sys.stdin.readline()
+%s
+"""
+FILED = '{"type":"filed","ended":{"type":"done","output":{"width":2,"height":2,"fps":1,"seconds":1}}}'
+
+
+async def test_an_engine_that_is_freed_gets_the_next_job_before_the_file_is_written(tmp_path: Path) -> None:
+    engine = READY + FILES % f"print('{FILED}', flush=True); sys.stdin.readline()"
+    async with running(tmp_path, engine) as (runner, queue, job):
+        following = queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        await until(lambda: (found := queue.get(job.id)) and found.status == "completed")
+        assert runner.running is not None
+        assert runner.running.job.id == following.id
+
+
+async def test_a_job_that_kills_engines_takes_no_other_along_whose_file_is_written(tmp_path: Path) -> None:
+    """The first is at its file when the second kills the engine; next time each has one for itself."""
+    seen = tmp_path / "seen"
+    alone = f"""
+import json, pathlib
+pathlib.Path({str(seen)!r}).open("a").write("x")
+sys.exit(1)
+"""
+    engine = READY + FILES % alone
+    async with running(tmp_path, engine) as (runner, queue, job):
+        queue.add(ORDER, {}, token=None, fingerprint="f", now=1)
+        await until(lambda: runner.restarts == 1)
+        await until(lambda: runner._writing is not None)
+        assert runner._writing is not None
+        assert runner._writing.job.id == job.id
+        assert len(queue.waiting()) == 1
+        assert runner.idle
+        assert len(seen.read_text()) == 1

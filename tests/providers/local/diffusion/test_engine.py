@@ -15,6 +15,7 @@ from PIL import Image
 
 from providers.local.__main__ import main
 from providers.local.engine import CLIP, IMAGE, LAST_FRAME, VIDEO, Engine, Order, OrderError, Output
+from providers.local.engine import make as render
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that we do not keep
 ORDER = Order(model="ltx", prompt="a red ball", width=32, height=32, seconds=0.5, seed=7)
@@ -64,7 +65,7 @@ def make(engine: Engine, tmp_path: Path) -> Callable[..., Made]:
         if "clip" in changes:
             shutil.copy(changes["clip"].path, folder / CLIP)
             changes["clip"] = True
-        output = by.render(msgspec.structs.replace(ORDER, **changes), folder, lambda _percent: None)
+        output = render(by, msgspec.structs.replace(ORDER, **changes), folder, lambda _percent: None)
         return Made(folder, output)
 
     return make
@@ -156,13 +157,13 @@ def test_broken_uploads_are_the_orders_fault(engine: Engine, tmp_path: Path) -> 
         {"clip": True, "operation": "edit"},
     ):
         with pytest.raises(OrderError) as refused:
-            engine.render(msgspec.structs.replace(ORDER, **more), tmp_path, lambda _percent: None)
+            render(engine, msgspec.structs.replace(ORDER, **more), tmp_path, lambda _percent: None)
         assert refused.value.code == "invalid_input_reference"
 
 
 def test_progress_rises_step_by_step_and_ends_below_a_hundred(engine: Engine, tmp_path: Path) -> None:
     told: list[int] = []
-    engine.render(ORDER, tmp_path, told.append)
+    render(engine, ORDER, tmp_path, told.append)
     assert told == sorted(told)
     assert {42, 85, 98} <= set(told)
     assert told[-1] < 100

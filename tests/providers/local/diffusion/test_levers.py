@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from providers.local.engine import CANNOT_LOAD, CLIP, VIDEO, Engine, Order
+from providers.local.engine import make as render
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries that we do not keep
 ORDER = Order(
@@ -29,7 +30,7 @@ def load(tiny_models: Path, family: str, **levers: Any) -> Engine:
 
 
 def made(engine: Engine, folder: Path, order: Order = ORDER) -> bytes:
-    engine.render(order, folder, lambda _percent: None)
+    render(engine, order, folder, lambda _percent: None)
     return (folder / VIDEO).read_bytes()
 
 
