@@ -220,7 +220,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=500.0, help="requests a second")
+    parser.add_argument("--fault", choices=FAULTS, help="only this one")
+    parser.add_argument("--mode", choices=MODES, help="only this one")
     given = parser.parse_args()
+    faults, modes = [given.fault] if given.fault else FAULTS, [given.mode] if given.mode else MODES
     out = sys.stdout
     out.write(
         f"{given.rate:g} requests a second, {LIMIT:,} allowed in the minute, load {os.getloadavg()[0]:.1f}.\n\n"
@@ -229,8 +232,8 @@ def main() -> None:
         "| Redis | mode | first, added | p99 before, ms | p99 away, ms | decides again | admitted | answers |\n"
     )
     out.write(f"{'|---' * 8}|\n")
-    for fault in FAULTS:
-        for mode in MODES:
+    for fault in faults:
+        for mode in modes:
             with tempfile.TemporaryDirectory() as name:
                 out.write(uvloop.run(case(Path(name), fault, mode, given.rate)))
                 out.flush()

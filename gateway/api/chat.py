@@ -87,19 +87,19 @@ class Endpoint:
             await _send(send, scope, call, Outgoing(reply, watch))
         except GatewayError as error:
             call.status, call.error = error.status, error.code
-            await send_error(send, error, call.request_id, close=not watch.whole)
+            await send_error(send, scope, error, call.request_id, close=not watch.whole)
         except ClientGone:
             call.status, call.disconnected = CLIENT_GONE, True
         except asyncio.CancelledError:
             if not watch.gone:
-                await _stopped(send, call)
+                await _stopped(send, scope, call)
             call.status, call.disconnected = CLIENT_GONE, True
         except Exception:  # the one place where a bug of ours becomes an answer
             log.exception("unexpected error at %s", self._route)
             began, call.status, call.error = call.status, 500, "internal_error"
             if began:
                 raise  # the reply has begun: the server cuts the connection, so that it looks broken
-            await send_error(send, GatewayError(BROKEN, code="internal_error"), call.request_id)
+            await send_error(send, scope, GatewayError(BROKEN, code="internal_error"), call.request_id)
         finally:
             watch.stop()
             recorder.end(call)
@@ -115,12 +115,12 @@ class Endpoint:
         return wish
 
 
-async def _stopped(send: Send, call: Call) -> NoReturn:
+async def _stopped(send: Send, scope: Scope, call: Call) -> NoReturn:
     """The server stops and cannot wait any longer: say so, unless a reply has begun, which is then cut."""
     call.truncated, call.error = bool(call.status), "shutdown"
     if not call.status:
         call.status = 503
-        await send_error(send, Unavailable(STOPPING, retry_after=1), call.request_id, close=True)
+        await send_error(send, scope, Unavailable(STOPPING, retry_after=1), call.request_id, close=True)
     raise asyncio.CancelledError
 
 

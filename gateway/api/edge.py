@@ -58,7 +58,7 @@ class Edge:
         if scope["type"] == "http":
             refused = _refuse(scope["headers"])
             if refused is not None:
-                await send_error(send, refused, "", close=True)
+                await send_error(send, scope, refused, "", close=True)
                 return
             path = scope["path"]
             if path in self.direct:
@@ -113,12 +113,16 @@ async def read_body(receive: Receive, watch: "Watch", limit: int = MAX_JSON_BODY
         watch.idle = 0.0
 
 
-async def send_error(send: Send, error: GatewayError, request_id: str, *, close: bool = False) -> None:
-    """The whole error reply."""
-    headers = error_headers(error, request_id)
+async def send_error(
+    send: Send, scope: Scope, error: GatewayError, request_id: str, *, close: bool = False
+) -> None:
+    """The whole error reply, in one write unless it ends the connection."""
+    headers, body = error_headers(error, request_id), error_body(error)
     if close or isinstance(error, BodyTimeout):  # what comes after all would be waited for again
         headers.append((b"connection", b"close"))
-    body = error_body(error)
+    elif scope["method"] != "HEAD":  # whose answer has no body
+        await send_whole(send, scope, error.status, headers, body)
+        return
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -7,10 +7,13 @@ from msgspec import structs
 
 from gateway.errors import Unavailable
 from gateway.limits.memory import MemoryLimiter
-from gateway.limits.rules import WINDOW, Dimension, Verdict
+from gateway.limits.rules import BUDGET, WINDOW, Dimension, Verdict
 
 RETRY_SECONDS = 1.0
 """When a client should ask again if only the return of Redis can help it."""
+
+RECENT = 1.0
+"""Seconds for which the word of Redis on a budget is good enough: who waited for Redis does not wait for SQL then."""
 
 _REMEMBERED_MOST = 10_000
 _STRICTEST_FIRST = ("closed", "local", "open")
@@ -22,8 +25,9 @@ class Alone:
     `mode` says local, open or closed for the limits that do not say it themselves; of those of one request the
     strictest decides.
 
-    `local` begins with this process's share of what Redis last said was used; budgets are seeded from the
-    ledger, likewise by share, so they are as safe as the shares are right. `open` admits everything.
+    `local` begins with this process's share of what Redis last said was used; a budget of which it said nothing
+    in the last RECENT seconds is seeded from the ledger, likewise by share, so they are as safe as the shares are
+    right. `open` admits everything.
     `closed` admits nothing, which alone keeps a budget strictly.
     """
 
@@ -34,13 +38,15 @@ class Alone:
         self._last: dict[str, tuple[float, Dimension, int]] = {}
 
     def remember(self, dimensions: Sequence[Dimension], verdict: Verdict) -> None:
-        """Keep what Redis said of each window last, for the case that it says no more."""
+        """Keep what Redis said of each window and budget last, for the case that it says no more."""
         if len(self._last) >= _REMEMBERED_MOST:
             self._last.clear()
         now = self._limiter.monotonic()
         for dimension, left, reset in zip(dimensions, verdict.remaining, verdict.reset, strict=False):
             if dimension.kind == WINDOW:
                 self._last[dimension.key] = (now + reset, dimension, left)
+            elif dimension.kind == BUDGET:
+                self._last[dimension.key] = (now + RECENT, dimension, left)
 
     def forget(self) -> None:
         """Redis counts again: what was counted here is of no use any more, and would be wrong the next time."""
@@ -80,7 +86,7 @@ class Alone:
             await self._limiter.renew(lease, dimensions)
 
     async def seed(self, dimension: Dimension, spent: int) -> None:
-        """Begin a budget with our share of what the ledger says."""
+        """Begin a budget with our share of what was spent."""
         await self._limiter.seed(self._share(dimension), math.ceil(spent / self._replicas))
 
     def _share(self, dimension: Dimension) -> Dimension:
@@ -91,6 +97,10 @@ class Alone:
     async def _carry_over(self, key: str) -> None:
         """Book our share of what Redis last counted: to lose it must not open fresh windows."""
         until, dimension, left = self._last.pop(key)
-        if until > self._limiter.monotonic():
+        if until <= self._limiter.monotonic():
+            return
+        if dimension.kind == BUDGET:
+            await self.seed(dimension, dimension.limit - left)
+        else:
             used = math.ceil((dimension.limit - left) / self._replicas)
             await self._limiter.settle(f"{key}:carried", [dimension], [used])

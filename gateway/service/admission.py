@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from gateway.clock import Clock
 from gateway.config.snapshot import Caller
-from gateway.errors import InvalidRequest, LimitExceeded, Unavailable
+from gateway.errors import GatewayError, InvalidRequest, LimitExceeded, Unavailable
 from gateway.limits.rules import LEASE_SECONDS, Dimension, Limiter, Verdict, headers, refusal
 from gateway.limits.template import Costs, Template, amounts, notes, whose
 from gateway.limits.unsettled import HEDGE_KIND, HEDGE_LEASE
@@ -80,10 +80,7 @@ class Admission:
             if grant.verdict.seed is not None:
                 grant.verdict = await self._seeded(grant)
             if not grant.verdict.allowed:
-                refused = refusal(grant.dimensions, grant.verdict)
-                if isinstance(refused, LimitExceeded):
-                    refused.dimension = grant.dimensions[grant.verdict.denied or 0].name
-                raise refused
+                raise _refused(grant)
             self._open[lease] = grant
         return grant
 
@@ -175,6 +172,14 @@ class Admission:
                 self._callers.clear()
             known = self._callers[name] = _Known(caller)
         return known.whole or known.for_model(model)
+
+
+def _refused(grant: Grant) -> GatewayError:
+    """Why it was not admitted. Whoever raises it keeps no name for it: the two would hold each other."""
+    made = refusal(grant.dimensions, grant.verdict)
+    if isinstance(made, LimitExceeded):
+        made.dimension = grant.dimensions[grant.verdict.denied or 0].name
+    return made
 
 
 class _Known:

@@ -87,7 +87,7 @@ async def first_answer(walk: Walk, attempt: Attempt[T]) -> T:
             except ProviderError as error:
                 board.fail(target, error, route.targets)
                 board.end(target)
-                causes.append(error)
+                causes.append(error.with_traceback(None))  # which would hold this frame, and so itself
             except BaseException:
                 board.end(target)
                 raise

@@ -287,7 +287,7 @@ class Story:
                 except UpstreamFailed:
                     pass  # what the others said was about a request that is not the client's
         call.truncated = True
-        raise UpstreamFailed([error]) from error
+        raise UpstreamFailed([error.with_traceback(None)]) from error
 
     async def _go_on(self) -> Reading:
         parts, call, route, board = self._parts, self._call, self._route, self._parts.board

@@ -41,8 +41,8 @@ class Pool:
         if connection is not None:
             try:
                 return await connection.ask(head, request.body, headers, last)
-            except StaleConnectionError:
-                pass
+            except StaleConnectionError as error:
+                error.with_traceback(None)  # which would hold the answer, which holds the error
         try:
             connection = await self._open(origin, connect, last)
         except ProviderError as error:

@@ -48,6 +48,8 @@ CAP = 1000
 AT_ONCE = 16
 PEACE = 1.0
 """Seconds that Redis is left alone after it forgot: every gateway looks four times a second."""
+LIFE = 50
+"""Answers between two faults: there must be something to lose."""
 LATE = 10.0
 """Seconds after the end of a call within which a kill may still cost its settlement: what Redis was away for waits."""
 FAULTS = ("gateway", "redis", "flush")
@@ -102,6 +104,7 @@ class Field:
         self.meter = Meter(dice)
         self.redis = ProductionRedis(_made(folder / "redis"))
         self.asked: list[Asked] = []
+        self.answered = 0
         self.killed: list[tuple[int, float]] = []
         self.faults: Counter[str] = Counter()
         self.forgotten: list[Unsettled] = []
@@ -161,6 +164,7 @@ class Field:
             except httpx2.HTTPError:
                 await asyncio.sleep(0.05)
             one.over = time.monotonic()
+            self.answered += one.status == 200
             if one.status != 200:
                 await asyncio.sleep(0.02)
 
@@ -187,7 +191,10 @@ class Field:
         ends = time.monotonic() + self._plan.seconds
         deck: list[str] = []
         while deck or not self.faults or time.monotonic() < ends:
+            answered = self.answered
             await asyncio.sleep(self._plan.every)
+            while self.answered < answered + LIFE:
+                await asyncio.sleep(0.01)
             if not deck:
                 deck = [*FAULTS]
                 self._dice.shuffle(deck)

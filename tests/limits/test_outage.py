@@ -7,6 +7,7 @@ import redis
 from msgspec import structs
 
 from gateway.errors import Unavailable
+from gateway.limits import alone
 from gateway.limits.redis_store import OWED_MOST
 from tests.faults import FAULTS, Mode, TcpProxy, redis_at
 from tests.limits.asked import (
@@ -105,11 +106,34 @@ async def test_alone_a_process_uses_its_share_and_no_more(redis_server: RedisSer
         assert (large.allowed, large.retry_after) == (False, 1.0)  # 5 of 10 fits, when Redis is back
 
 
-async def test_alone_a_budget_is_the_share_of_what_the_ledger_leaves(redis_server: RedisServer) -> None:  # noqa: F811
+async def test_alone_a_budget_goes_on_with_its_share_of_what_redis_has_just_said(
+    redis_server: RedisServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever has waited for a Redis that hangs does not wait for the ledger too."""
+    monkeypatch.setattr(alone, "RECENT", 60.0)  # the machine may be slow
     asked = [budget(fresh(), 1000, 50)]
     async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "local", replicas=2) as asker:
         await asker.seed(asked[0], 600)
         assert (await asker.acquire(fresh("lease"), asked)).remaining == [350]
+        await proxy.set("refuse")
+        granted = [await ask(asker, asked) for _ in range(5)]
+        assert [verdict and verdict.seed for verdict in granted] == [None] * 5
+        assert [verdict and verdict.allowed for verdict in granted] == [True] * 3 + [False] * 2, (
+            "650 are used"
+        )
+
+
+async def test_alone_a_budget_is_the_share_of_what_the_ledger_leaves(
+    redis_server: RedisServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = [budget(fresh(), 1000, 50)]
+    async with TcpProxy(redis_server.port) as proxy, limiter(redis_at(proxy), "local", replicas=2) as asker:
+        await asker.seed(asked[0], 600)
+        assert (await asker.acquire(fresh("lease"), asked)).remaining == [350]
+        monkeypatch.setattr(alone, "RECENT", 0.0)
+        assert (await asker.acquire(fresh("lease"), asked)).remaining == [300]
         await proxy.set("refuse")
         assert [(await asker.acquire("alone", asked)).seed for _ in range(3)] == [0, 0, 0]
         await asker.seed(asked[0], 650)

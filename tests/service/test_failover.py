@@ -1,7 +1,9 @@
 """One walk through a plan: who is called, how often, and what the client is told when nobody answers."""
 
 import asyncio
+import gc
 import random
+import weakref
 
 import pytest
 from hypothesis import given
@@ -59,6 +61,23 @@ async def test_the_next_target_answers_when_the_first_is_down():
     upstreams = Upstreams(a=[ErrorKind.UNAVAILABLE], b=[None])
     assert await _walk(route(A, B), upstreams) == "b"
     assert upstreams.calls == [("a", "primary"), ("b", "failover")]
+
+
+async def test_nothing_of_what_failed_waits_for_the_garbage_collector():
+    """Under an outage that would stop everybody for a tenth of a second, again and again."""
+    upstreams, left = Upstreams(a=[ErrorKind.UNAVAILABLE], b=[ErrorKind.TIMEOUT]), []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            try:
+                await _walk(route(A, B), upstreams)
+            except UpstreamFailed as failed:
+                left += [weakref.ref(one) for one in (failed, *failed.causes)]
+        assert len(left) >= 6
+        assert not any(one() for one in left)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.INVALID_REQUEST, ErrorKind.CONTENT_POLICY])

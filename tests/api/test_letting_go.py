@@ -1,0 +1,73 @@
+"""Whatever goes wrong is over at once: what waited for the garbage collector would stop everybody now and then."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway.errors import GatewayError
+from providers.errors import ProviderError
+from tests.running import KEY, routing, running, upstream
+from tests.system.process import until_async
+from tests.transport.faulty import Faulty, answer, reset, send, wait
+from tests.upstreams import JSON, cut
+
+TIMES = 3
+CHUNK = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
+    b'"delta":{"role":"assistant","content":"word"},"finish_reason":null}]}\n\n'
+)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def left() -> list[str]:
+    """The errors that somebody still holds."""
+    return [repr(one) for one in gc.get_objects() if isinstance(one, GatewayError | ProviderError)]
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_no_error_outlives_its_request(tmp_path: Path) -> None:
+    async with Faulty() as up:
+        target = {"provider": "up", "model": "m", "timeout": {"total": "50ms", "first_token": "50ms"}}
+        models = {"demo": {"targets": [target]}}
+        text = routing(
+            models,
+            {"up": upstream(up.url)},
+            defaults={"health": {"failures": 1000}},
+            key={"limits": [{"requests": 4 * TIMES, "per": "day"}]},
+        )
+        async with running(text, tmp_path) as gateway, httpx2.AsyncClient() as http:
+
+            async def ask(status: int, *, key: str = KEY, **more: object) -> None:
+                body = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}], **more}
+                for _ in range(TIMES):
+                    told = await http.post(
+                        f"{gateway.url}/v1/chat/completions",
+                        json=body,
+                        headers={"authorization": f"Bearer {key}"},
+                    )
+                    assert told.status_code == status, told.text
+                await until_async(lambda: not left(), 5.0)
+
+            await ask(401, key="sk-nobody")
+            await ask(400, temperature="hot")
+            await ask(404, model="nobody")
+            up.always(send(answer(b"{}", "503 Busy", JSON)))
+            await ask(503)
+            up.always(reset())
+            await ask(503)
+            up.always(wait(asyncio.Event()))
+            await ask(504)
+            up.always(send(cut(CHUNK)), reset())
+            await ask(200, stream=True)
+            await ask(429)
