@@ -9,6 +9,11 @@ from typing import TypeAlias
 Lines: TypeAlias = list[bytes]
 
 
+def lines(fields: Iterable[tuple[bytes, bytes]]) -> Lines:
+    """Fields that are names and values, as lines."""
+    return [b"%b: %b\r\n" % field for field in fields]
+
+
 def pairs(lines: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
     """Their names and values, as ASGI wants them."""
     return [(name, value) for name, _, value in (line[:-2].partition(b": ") for line in lines)]

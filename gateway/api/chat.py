@@ -147,7 +147,7 @@ async def _send(send: Send, scope: Scope, call: Call, outgoing: Outgoing) -> Non
     try:
         if not reply.streamed:
             lines += (_JSON,)
-            await send_whole(send, scope, lines, reply.body)
+            await send_whole(send, scope, 200, lines, reply.body)
             return
         lines += _EVENTS
         await send({"type": "http.response.start", "status": 200, "headers": pairs(lines)})

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 from gateway.api.render import error_body, error_headers
 from gateway.api.server import PIECES, WHOLE
 from gateway.errors import GatewayError, InvalidRequest, TooLarge
-from gateway.lines import Lines, pairs
+from gateway.lines import Lines, lines, pairs
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -121,20 +121,20 @@ async def send_error(
     if close or isinstance(error, BodyTimeout):  # what comes after all would be waited for again
         headers.append((b"connection", b"close"))
     elif scope["method"] != "HEAD":  # whose answer has no body
-        await send_whole(send, scope, error.status, headers, body)
+        await send_whole(send, scope, error.status, lines(headers), body)
         return
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_whole(send: Send, scope: Scope, lines: Lines, body: bytes) -> None:
-    """A good reply whose body is known, in one write where the server can."""
+async def send_whole(send: Send, scope: Scope, status: int, head: Lines, body: bytes) -> None:
+    """A reply whose body is known, in one write where the server can."""
     if "extensions" in scope and WHOLE in scope["extensions"]:
-        await send({"type": WHOLE, "lines": lines, "body": body})
+        await send({"type": WHOLE, "status": status, "lines": head, "body": body})
         return
-    headers = [*pairs(lines), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    headers = [*pairs(head), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.transport import burst
 
 WHOLE = "fairlead.reply"
-"""Name of the extension in `scope["extensions"]`, and type of its message: a 200 with its `lines` and its `body`.
+"""Name of the extension in `scope["extensions"]`, and type of its message: `status`, `lines` and `body`.
 
 The lines are as `gateway.lines` says, without the length.
 """
@@ -20,7 +20,6 @@ The lines are as `gateway.lines` says, without the length.
 PIECES = "fairlead.pieces"
 """Name of the extension, and type of its message: sending it gives `Cycle.take` of the request."""
 
-_OK = STATUS_LINE[200]
 _EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}, PIECES: {}}
 
 
@@ -43,7 +42,12 @@ class Cycle(RequestResponseCycle):
         for name, value in self.default_headers:
             lines += b"%b: %b\r\n" % (name, value)
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (_OK, lines, close, len(body))
+        head = b"%b%b%bcontent-length: %d\r\n\r\n" % (
+            STATUS_LINE[message["status"]],
+            lines,
+            close,
+            len(body),
+        )
         self.response_started = self.response_complete = True
         if self.keep_alive:
             burst.write(self.transport, head + body)
