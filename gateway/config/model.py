@@ -101,6 +101,11 @@ class Timeout(Part):
     total: Duration | None = Field(
         default=None, description="The whole request, all attempts together. Default: 600s."
     )
+    generation: Duration | None = Field(
+        default=None,
+        description="Video: how long a target may work at one while another could make it. Then it is told to stop, "
+        "and the next target is asked, under the same id. Default: until the video's deadline.",
+    )
 
 
 class Health(Part):

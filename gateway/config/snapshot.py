@@ -20,13 +20,17 @@ MADE_ROUTES = 1024
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Separate clocks of one attempt, in seconds; `total` spans all attempts of a request."""
+    """Separate clocks of one attempt, in seconds; `total` spans all attempts of a request.
+
+    `generation` is how long a target may work at a video when there are others to ask; None: as long as the job may.
+    """
 
     connect: float = 2.0
     headers: float = 30.0
     first_token: float = 30.0
     silence: float = 60.0
     total: float = 600.0
+    generation: float | None = None
 
 
 class HealthRule(Struct, frozen=True, kw_only=True):

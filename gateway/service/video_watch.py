@@ -4,11 +4,12 @@ A poll that fails says nothing about the video: only the job's deadline ends it.
 its bytes are in our own store and look like a video, never because somebody says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from gateway.config.snapshot import RouteTarget
 from gateway.routing import video
 from gateway.routing.workers import is_worker
 from gateway.service import attempts as rules
@@ -76,6 +77,8 @@ class Watching:
         except ProviderError as error:
             if self._is_left(job, hold):
                 return await self._lost(job, attempt, rules.WORKER_AWAY)
+            if self._is_late(job, hold):
+                return await self._overtaken(job, hold, attempt)
             longest = _WORKER_PAUSE if is_worker(hold.place.target) else rules.MAX_PAUSE
             wait = max(min(longest, rules.pause(job.tries + 1)), error.retry_after or 0.0)
             await moves.go(replace(job, tries=job.tries + 1, due_at=self._later(job, wait)), "progress")
@@ -115,11 +118,25 @@ class Watching:
         fleet, url = self._tools.queue.fleet, hold.place.target.base_url
         if not is_worker(hold.place.target) or not fleet.is_away(url) or job.deleted_at is not None:
             return False
+        return self._has_others(job, lambda one: is_worker(one.target) and fleet.is_away(one.target.base_url))
+
+    def _is_late(self, job: Job, hold: _Hold) -> bool:
+        """Whether it took longer than its target may, and somebody else could make it."""
+        longest, now = hold.place.timeouts.generation, self._moves.clock.now()
+        if longest is None or now - hold.attempt.started_at < longest or job.deleted_at is not None:
+            return False
+        return self._has_others(job, lambda one: one.id == hold.attempt.target)
+
+    def _has_others(self, job: Job, left_out: Callable[[RouteTarget], bool]) -> bool:
         route, now = self._tools.snapshot().resolve(job.model, "video"), self._moves.clock.now()
         others = video.order(route, wanted(ask_of(job), now), self._tools.dice) if route else []
-        there = [one for one in others if not (is_worker(one.target) and fleet.is_away(one.target.base_url))]
-        choice = rules.choose(there, job.attempts[:-1], now)
+        choice = rules.choose([one for one in others if not left_out(one)], job.attempts[:-1], now)
         return choice.target is not None or choice.wait_until is not None
+
+    async def _overtaken(self, job: Job, hold: _Hold, attempt: Attempt) -> None:
+        """Another target is to make it: this one is told to stop, where it can be told."""
+        await self._cancel(hold)
+        return await self._lost(job, attempt, "generation_timeout")
 
     async def _ask(self, hold: _Hold) -> VideoUpdate:
         """What the provider says, in as many places as it says it. Raises ProviderError."""
@@ -181,10 +198,13 @@ class Watching:
             return await self._moves.fail(
                 job, "cancelled", replace(attempt, ended_at=now, error_code="cancelled")
             )
-        wait = rules.poll_after(age, update.retry_after, self._moves.figures.poll)
-        due = self._later(job, wait)
-        changed = attempt if attempt is not hold.attempt else None
-        await self._moves.go(replace(job, tries=0, due_at=due), "progress", changed, told=update)
+        if self._is_late(job, hold):
+            await self._overtaken(job, hold, attempt)
+        else:
+            wait = rules.poll_after(age, update.retry_after, self._moves.figures.poll)
+            changed = attempt if attempt is not hold.attempt else None
+            job = replace(job, tries=0, due_at=self._later(job, wait))
+            await self._moves.go(job, "progress", changed, told=update)
         return None
 
     async def _rendered(self, job: Job, attempt: Attempt, update: VideoUpdate) -> None:

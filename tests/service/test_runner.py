@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
+from gateway.config.snapshot import Timeouts
 from gateway.errors import NotFound
 from gateway.service import runner
 from gateway.service.video_inputs import Upload
@@ -248,6 +250,25 @@ async def test_the_deadline_ends_a_job_and_stops_the_provider(
             done = await r.hurry(job, hasty)
             assert told(done) == ("failed", "generation_timeout")
             assert (done.completed_at or 0) >= job.deadline_at
+        assert one.deleted == ["up_0"]
+
+
+@pytest.mark.parametrize("polls", [[], [500] * 200], ids=["slow", "silent"])
+async def test_a_target_that_takes_too_long_is_stopped_and_the_next_one_makes_it(
+    tmp_path: Path, polls: list[int]
+) -> None:
+    hasty, timeouts = Hasty(), Timeouts(generation=60.0)
+    async with Provider(polls=10_000, poll=polls) as one, Provider(polls=10_000) as two:
+        slow = replace(target("one", one.url), timeouts=timeouts)
+        last = replace(target("two", two.url, price=0.3), timeouts=timeouts)
+        async with rig(tmp_path, snapshot(slow, last), clock=hasty.clock, lease=1e6, deadline=200.0) as r:
+            done = await r.hurry(await r.create(), hasty)
+            first, second = done.attempts
+            assert (first.target, first.error_code) == ("one/m", "generation_timeout")
+            assert 60 <= (first.ended_at or 0) - first.started_at < 100
+            assert second.target == "two/m"
+            assert told(done) == ("failed", "generation_timeout")  # nobody is left: it has until the deadline
+            assert (done.completed_at or 0) >= done.deadline_at
         assert one.deleted == ["up_0"]
 
 
