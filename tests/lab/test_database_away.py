@@ -33,7 +33,7 @@ async def test_who_needs_a_database_that_hangs_is_told_so_in_time_and_the_next_i
 ) -> None:
     async with TcpProxy(postgres_server.port) as proxy:
         async with running(ROUTING, tmp_path, behind(proxy, postgres_server)) as gateway:
-            async with httpx2.AsyncClient(base_url=gateway.url, headers=AUTHORIZED, timeout=5.0) as client:
+            async with httpx2.AsyncClient(base_url=gateway.url, headers=AUTHORIZED, timeout=30.0) as client:
                 assert (await client.get("/v1/videos/video_none")).status_code == 404
                 monkeypatch.setattr(engine, "ANSWER_SECONDS", 0.5)
                 monkeypatch.setattr(engine, "_LAST_SECONDS", 0.2)
