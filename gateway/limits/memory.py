@@ -8,6 +8,7 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from msgspec import Struct, structs
 
@@ -129,9 +130,14 @@ class MemoryLimiter:
     def written(self, _notes: str, _leases: Sequence[str]) -> None:
         """See `rules.Limiter`: what is counted here ends with this process, and nothing is noted."""
 
-    async def abandoned(self, _names: str, _older: float, /) -> Mapping[str, Sequence[Dimension]]:
-        """See `rules.Limiter`: what is held here ends with this process."""
-        return {}
+    async def abandoned(self, names: str, older: float, /) -> Mapping[str, Sequence[Dimension]]:
+        """See `rules.Limiter`."""
+        latest = self._now() + RECORD_MS - older * 1000
+        return {
+            lease: record.dimensions
+            for lease, record in self._open.items()
+            if record.ends <= latest and fnmatchcase(lease, names)
+        }
 
     async def renew(self, lease: str, dimensions: Sequence[Dimension]) -> bool:
         """See `rules.Limiter`."""

@@ -42,6 +42,10 @@ _STILLS: Mapping[str, Sequence[str]] = dict.fromkeys(("openai", "worker"), ("thu
 """The variants of a dialect's content beside the video itself (VIDEO_WIRE 1.5); most have none."""
 
 
+_PASSING = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED)
+"""Why a file cannot be fetched that may be there again later."""
+
+
 class _Hold:
     """An operation and how to speak of it."""
 
@@ -99,10 +103,15 @@ class Watching:
             else:
                 ended = replace(attempt, ended_at=self._moves.clock.now())
                 return await self._moves.complete(_charged(job, attempt), ended, files)
-        tries = job.tries + 1
-        if tries >= self._moves.figures.download_tries or (error and error.kind is ErrorKind.NOT_FOUND):
+        tries, now = job.tries + 1, self._moves.clock.now()
+        enough = tries >= self._moves.figures.download_tries
+        if (
+            error is not None and error.kind in _PASSING
+        ):  # made and paid for: it is waited for as long as may be
+            enough = enough and now >= job.deadline_at
+        if enough or (error and error.kind is ErrorKind.NOT_FOUND):
             return await self._lost(job, attempt, "result_unavailable")
-        due = self._moves.clock.now() + rules.pause(tries)
+        due = now + rules.pause(tries)
         await self._moves.go(replace(job, tries=tries, due_at=due), "wait")
         return None
 

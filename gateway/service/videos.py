@@ -5,6 +5,7 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from gateway.clock import ulid
 from gateway.config.snapshot import Caller, Route
-from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unavailable
 from gateway.routing import video
 from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
@@ -45,6 +46,10 @@ from gateway.transport.ssrf import RefusedLink
 
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url, or at a link, may take."""
+
+_DOUBTFUL = (Unavailable, asyncio.CancelledError)
+"""After these a job may be written down all the same. Whatever is there for it stays: if it is not, the sweep finds
+what was reserved for it, and its files."""
 
 
 class Videos:
@@ -95,7 +100,7 @@ class Videos:
         found = await video_cache.find(parts, caller, wish.cache_key or b"")
         if found is None:
             return None
-        use, lease = None, f"{JOB_LEASE}{ulid(now)}"
+        lease, writing = f"{JOB_LEASE}{ulid(now)}", False
         try:
             held = await parts.admission.admit(
                 caller, model=found.model, video_ms=0, nano_dollars=0, lease=lease
@@ -103,11 +108,14 @@ class Videos:
             await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)  # it was a request, no more
             job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
             job = video_cache.answered(job, found, now, parts.figures.keep)
+            writing = True
             use = await self._repeats.write(caller, job, origin)
-        finally:
-            if use is None or use.job != job.id:
+        except BaseException as error:
+            if not (writing and isinstance(error, _DOUBTFUL)):
                 await parts.media.remove(row.name for row in found.media)
+            raise
         if use.job != job.id:
+            await parts.media.remove(row.name for row in found.media)
             return await self._repeats.replay(caller, use, fingerprint)
         parts.observe.job_cached(job)
         self._wake()
@@ -221,20 +229,27 @@ class Videos:
             if known is None:
                 raise
             return known
-        job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
-        use = None
+        job = replace(self._job(caller, self._told(wish, caller, origin), fingerprint, lease), held=held)
+        writing = False
         try:
-            job = replace(job, held=held, media=await self._store(wish))
+            job = replace(job, media=await self._store(wish))
+            writing = True
             use = await self._repeats.write(caller, job, origin)
-        finally:
-            if use is None or use.job != job.id:
-                await parts.media.remove(row.name for row in job.media)
-                await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)
+        except BaseException as error:
+            if not (writing and isinstance(error, _DOUBTFUL)):
+                await self._undo(job)
+            raise
         if use.job != job.id:
+            await self._undo(job)
             return await self._repeats.replay(caller, use, fingerprint)
         parts.observe.job_accepted(job)
         self._wake()
         return job
+
+    async def _undo(self, job: Job) -> None:
+        """Let go of what there is for a job that is certainly not written down."""
+        await self._parts.media.remove(row.name for row in job.media)
+        await self._parts.admission.settle(job.lease, job.held, video_ms=0, nano_dollars=0)
 
     async def _check_links(self, ask: Ask) -> None:
         """Refuse links to pictures that lead inside, although it is the provider that will follow them."""

@@ -82,6 +82,21 @@ async def test_a_stream_that_renews_keeps_its_slot() -> None:
     assert (await limiter.acquire("other", one)).allowed
 
 
+async def test_what_nobody_renewed_is_found_by_its_name() -> None:
+    time = Time()
+    limiter = MemoryLimiter(time.clock)
+    one = [slots(fresh(), 9)]
+    for lease in ("video_1", "video_2", "req_1"):
+        await limiter.acquire(lease, one)
+    time.now += 100
+    await limiter.renew("video_2", one)
+    assert await limiter.abandoned("video_*", 120.0) == {}
+    time.now += 20
+    assert await limiter.abandoned("video_*", 120.0) == {"video_1": one}
+    await limiter.settle("video_1", one, [0])
+    assert await limiter.abandoned("video_*", 120.0) == {}
+
+
 async def test_concurrent_requests_cannot_spend_a_budget_twice() -> None:
     limiter = MemoryLimiter()
     asked = [budget(fresh(), 100, 10)]

@@ -221,6 +221,22 @@ async def test_a_cut_download_goes_on_where_it_broke(tmp_path: Path) -> None:
         assert len(fetched) == 2
 
 
+async def test_a_finished_video_is_fetched_however_long_its_provider_is_away(tmp_path: Path) -> None:
+    hasty = Hasty()
+    async with Provider(content=[503] * 12) as one, Provider() as two:
+        config = snapshot(target("one", one.url), target("two", two.url))
+        async with rig(tmp_path, config, clock=hasty.clock, lease=1e6) as r:
+            done = await r.hurry(await r.create(), hasty)
+            assert done.state == "completed"
+            assert len(done.attempts) == 1
+    async with Provider(content=[503] * 99) as one:
+        config = snapshot(target("one", one.url))
+        async with rig(tmp_path / "2", config, clock=hasty.clock, lease=1e6, deadline=200.0) as r:
+            done = await r.hurry(await r.create(), hasty)
+            assert told(done) == ("failed", "result_unavailable")
+            assert (done.completed_at or 0) >= done.deadline_at
+
+
 async def test_a_page_instead_of_a_video_is_not_a_video(tmp_path: Path) -> None:
     async with Provider(content=["text"]) as one, rig(tmp_path, snapshot(target("one", one.url))) as r:
         done = await r.over(await r.create())

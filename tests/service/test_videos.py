@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,14 +19,17 @@ from gateway.errors import (
     InvalidRequest,
     LimitExceeded,
     NotFound,
+    Unavailable,
     Unprocessable,
 )
 from gateway.service.video_inputs import Upload
-from gateway.service.video_repeats import Origin
+from gateway.service.video_repeats import Origin, Repeats
 from gateway.service.video_request import read_remix
+from gateway.service.video_sweep import sweep
+from gateway.store.idempotency import Use
 from gateway.store.jobs import Job
 from tests.servers import PostgresServer, postgres_server  # noqa: F401
-from tests.service.video_provider import Provider
+from tests.service.video_provider import PNG, Provider
 from tests.service.video_rig import ANN, BOB, Rig, rig, snapshot, target, wish
 
 REMIX = Origin(route="videos/remix")
@@ -155,6 +158,34 @@ async def test_what_cannot_be_written_down_is_not_held_either(tmp_path: Path) ->
         assert r.door.held == {}
         assert await count(r, "jobs") == 0
         assert [path.name for path in (tmp_path / "media").iterdir()] == []
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_of_a_job_that_may_be_written_down_nothing_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """The database goes away in the middle of the one transaction: was it still committed?"""
+    write = Repeats.write
+
+    async def cut(self: Repeats, caller: Caller, job: Job, origin: Origin) -> Use:
+        if written:
+            await write(self, caller, job, origin)
+        raise Unavailable("it does not answer")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield PNG
+
+    monkeypatch.setattr(Repeats, "write", cut)
+    picture = Upload(mime="image/png", sha256="x", size=len(PNG), chunks=pieces)
+    async with rig(tmp_path, CONFIG, running=False) as r:
+        with pytest.raises(Unavailable):
+            await r.create(input_reference=picture)
+        (lease,) = r.door.held
+        assert len(list((tmp_path / "media").iterdir())) == 1
+        r.door.old.add(lease)
+        await sweep(r.parts)
+        assert (lease in r.door.held) is written
+        assert await count(r, "jobs") == int(written)
 
 
 async def test_every_verb_tells_a_stranger_what_it_tells_of_a_job_that_never_was(tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ def _cost(once: Once, runs: int) -> Cost:
 def _forget_peak() -> None:
     if torch.accelerator.is_available():
         torch.accelerator.reset_peak_memory_stats()
-    _OWN_MEMORY.with_name("clear_refs").write_text("5")  # of the process; see proc(5)
+    else:
+        _OWN_MEMORY.with_name("clear_refs").write_text("5")  # see proc(5)
 
 
 def _peak() -> int:
