@@ -23,9 +23,9 @@ from benchmarks.load import Job
 from benchmarks.processes import Started, answers, cpu_seconds, free_port, listens, memory_mb
 from benchmarks.subjects import KEY, MODEL, Subject, fairlead
 
-CLIENTS = (32, 64, 128, 256)
+CLIENTS = (32, 64, 128, 256, 512)
 PEAK_SECONDS = 4.0
-CONNECTIONS = 512
+CONNECTIONS = 2048
 """Of the open loop."""
 LOOK_SECONDS = 1.0
 

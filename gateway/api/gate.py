@@ -34,10 +34,10 @@ from gateway.errors import GatewayError, Unavailable
 EACH_TURN = 32
 LINE = 128
 PATIENCE = 0.1
-TICK = 0.01
-LATE = 0.01
+TICK = 0.005
+LATE = 0.005
 """Seconds a ring may be late, having worked as long since the last one."""
-STANDING = 10
+STANDING = 20
 STILL = 2
 LEAST = 64
 BACK = 0.8
