@@ -30,6 +30,7 @@ import torch
 import transformers
 from msgspec import Struct
 
+from providers.local.diffusion.tiny import ltx_vae
 from training.clips import Clip, draw, words
 
 _WIDTH = 192  # of the transformer and of the text
@@ -67,7 +68,7 @@ class Trainer:
         torch.manual_seed(0)
         self.plan, self.device, self.step = plan, device, 0
         self.tokenizer = _tokenizer()
-        self.vae = _vae().to(device)
+        self.vae = ltx_vae(_CHANNELS, (16, 24, 32, 32)).to(device)
         self.text_encoder = _text_encoder(len(self.tokenizer)).to(device)
         self.transformer = _transformer().to(device)
         self.optimizers = [_optimizer(self.vae), _optimizer(self.text_encoder, self.transformer)]
@@ -215,26 +216,6 @@ def _transformer() -> Any:
         cross_attention_dim=_WIDTH,
         num_layers=6,
         caption_channels=_WIDTH,
-    )
-
-
-def _vae() -> Any:
-    return diffusers.AutoencoderKLLTXVideo(
-        latent_channels=_CHANNELS,
-        block_out_channels=(16, 24, 32, 32),
-        decoder_block_out_channels=(16, 24, 32, 32),
-        layers_per_block=(1, 1, 1, 1, 1),
-        decoder_layers_per_block=(1, 1, 1, 1, 1),
-        spatio_temporal_scaling=(True, True, True, False),
-        decoder_spatio_temporal_scaling=(True, True, True, False),
-        decoder_inject_noise=(False,) * 5,
-        upsample_residual=(False,) * 4,
-        upsample_factor=(1,) * 4,
-        timestep_conditioning=False,
-        patch_size=4,
-        patch_size_t=1,
-        encoder_causal=True,
-        decoder_causal=False,
     )
 
 

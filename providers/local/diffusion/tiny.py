@@ -141,23 +141,28 @@ def _ltx() -> Any:
             num_layers=2,
             caption_channels=_WIDTH,
         ),
-        vae=diffusers.AutoencoderKLLTXVideo(
-            latent_channels=16,
-            block_out_channels=(8, 8, 8, 8),
-            decoder_block_out_channels=(8, 8, 8, 8),
-            layers_per_block=(1, 1, 1, 1, 1),
-            decoder_layers_per_block=(1, 1, 1, 1, 1),
-            spatio_temporal_scaling=(True, True, True, False),
-            decoder_spatio_temporal_scaling=(True, True, True, False),
-            decoder_inject_noise=(False,) * 5,
-            upsample_residual=(False,) * 4,
-            upsample_factor=(1,) * 4,
-            timestep_conditioning=False,
-            patch_size=4,
-            patch_size_t=1,
-            encoder_causal=True,
-            decoder_causal=False,
-        ),
+        vae=ltx_vae(16, (8, 8, 8, 8)),
+    )
+
+
+def ltx_vae(channels: int, widths: tuple[int, int, int, int]) -> Any:
+    """LTX's video autoencoder with one layer in each block: latent `channels`, and how wide the blocks are."""
+    return diffusers.AutoencoderKLLTXVideo(
+        latent_channels=channels,
+        block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+        spatio_temporal_scaling=(True, True, True, False),
+        decoder_spatio_temporal_scaling=(True, True, True, False),
+        decoder_inject_noise=(False,) * 5,
+        upsample_residual=(False,) * 4,
+        upsample_factor=(1,) * 4,
+        timestep_conditioning=False,
+        patch_size=4,
+        patch_size_t=1,
+        encoder_causal=True,
+        decoder_causal=False,
     )
 
 
