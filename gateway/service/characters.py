@@ -16,6 +16,7 @@ from gateway.service.video_repeats import RETRY_WINDOW
 from gateway.service.video_sources import stored_file
 from gateway.store import characters as rows
 from gateway.store.characters import Character
+from gateway.store.engine import undoing
 from gateway.store.media_rows import MediaRow
 
 MOST = 100
@@ -58,12 +59,8 @@ class Characters:
             created_at=now,
         )  # fmt: skip
         made = Character(id=f"char_{ulid(now)}", caller=caller.id, name=name, clip=row, created_at=now)
-        try:
-            async with parts.database.write() as transaction:
-                await rows.add(transaction, made)
-        except BaseException:
-            await parts.media.remove([file.name])
-            raise
+        async with undoing(lambda: parts.media.remove([file.name])), parts.database.write() as transaction:
+            await rows.add(transaction, made)
         return made
 
     async def get(self, caller: Caller, character: str) -> Character:

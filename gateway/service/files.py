@@ -11,7 +11,7 @@ from gateway.clock import SYSTEM, Clock, ulid
 from gateway.config.snapshot import Caller
 from gateway.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from gateway.store import batches, files
-from gateway.store.engine import Database
+from gateway.store.engine import Database, undoing
 from gateway.store.files import FileRow, Slice
 from gateway.store.media import MediaStore, OpenFile, OverLimitError, StoredFile
 
@@ -61,12 +61,8 @@ class Files:
         except OverLimitError as error:
             raise TooLarge(f"`file` is larger than {MAX_FILE} bytes.", param="file") from error
         row = row_of(caller.id, stored, label, self._clock.now())
-        try:
-            async with self._database.write() as transaction:
-                await files.add(transaction, row)
-        except BaseException:
-            await self._media.remove([stored.name])
-            raise
+        async with undoing(lambda: self._media.remove([stored.name])), self._database.write() as transaction:
+            await files.add(transaction, row)
         return row
 
     async def get(self, caller: Caller, file: str) -> FileRow:

@@ -5,7 +5,6 @@ the video is the runner's business. All verbs read our own database only, and an
 never was and for somebody else's.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.clock import ulid
 from gateway.config.snapshot import Caller, Route
-from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound, Unavailable
+from gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
 from gateway.routing import video
 from gateway.service import job_states, video_cache
 from gateway.service.access import allowed_route
@@ -40,16 +39,13 @@ from gateway.service.video_request import (
 from gateway.service.video_routes import complete, drawn_for
 from gateway.service.video_sources import Sources
 from gateway.store import jobs
+from gateway.store.engine import undoing
 from gateway.store.jobs import Job
 from gateway.store.media_rows import MediaRow
 from gateway.transport.ssrf import RefusedLink
 
 CHECK_SECONDS = 5.0
 """How long looking at a callback_url, or at a link, may take."""
-
-_DOUBTFUL = (Unavailable, asyncio.CancelledError)
-"""After these a job may be written down all the same. Whatever is there for it stays: if it is not, the sweep finds
-what was reserved for it, and its files."""
 
 
 class Videos:
@@ -100,22 +96,17 @@ class Videos:
         found = await video_cache.find(parts, caller, wish.cache_key or b"")
         if found is None:
             return None
-        lease, writing = f"{JOB_LEASE}{ulid(now)}", False
-        try:
+        lease, copies = f"{JOB_LEASE}{ulid(now)}", [row.name for row in found.media]
+        async with undoing(lambda: parts.media.remove(copies)):
             held = await parts.admission.admit(
                 caller, model=found.model, video_ms=0, nano_dollars=0, lease=lease
             )
             await parts.admission.settle(lease, held, video_ms=0, nano_dollars=0)  # it was a request, no more
             job = self._job(caller, self._told(wish, caller, origin), fingerprint, lease)
             job = video_cache.answered(job, found, now, parts.figures.keep)
-            writing = True
             use = await self._repeats.write(caller, job, origin)
-        except BaseException as error:
-            if not (writing and isinstance(error, _DOUBTFUL)):
-                await parts.media.remove(row.name for row in found.media)
-            raise
         if use.job != job.id:
-            await parts.media.remove(row.name for row in found.media)
+            await parts.media.remove(copies)
             return await self._repeats.replay(caller, use, fingerprint)
         parts.observe.job_cached(job)
         self._wake()
@@ -230,15 +221,13 @@ class Videos:
                 raise
             return known
         job = replace(self._job(caller, self._told(wish, caller, origin), fingerprint, lease), held=held)
-        writing = False
         try:
             job = replace(job, media=await self._store(wish))
-            writing = True
-            use = await self._repeats.write(caller, job, origin)
-        except BaseException as error:
-            if not (writing and isinstance(error, _DOUBTFUL)):
-                await self._undo(job)
+        except BaseException:
+            await self._undo(job)
             raise
+        async with undoing(lambda: self._undo(job)):
+            use = await self._repeats.write(caller, job, origin)
         if use.job != job.id:
             await self._undo(job)
             return await self._repeats.replay(caller, use, fingerprint)

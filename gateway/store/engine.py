@@ -115,6 +115,22 @@ async def when_there(work: Callable[[], Awaitable[None]]) -> None:
     return None
 
 
+@asynccontextmanager
+async def undoing(undo: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Around a transaction: when it fails for certain, `undo` what was made for it outside of the database.
+
+    When the database went away, or we were cancelled, it may have been committed all the same. Then everything stays,
+    and the sweep finds what belongs to no row.
+    """
+    try:
+        yield
+    except (Unavailable, asyncio.CancelledError):
+        raise
+    except BaseException:
+        await undo()
+        raise
+
+
 def insert_once(transaction: Transaction, table: Table) -> Insert:
     """An INSERT that does nothing where a unique key is already taken."""
     if is_postgres(transaction):
