@@ -64,7 +64,8 @@ ANN = Caller(id="ann", name="ann", organisation="acme")
 BOB = Caller(id="bob", name="bob")
 SECRETS = {"ann": ["whsec_" + "QW5u" * 10], "bob": ["whsec_" + "Qm9i" * 10, "whsec_" + "Qm9v" * 10]}
 """What the webhooks of each are signed with, by the caller's id."""
-QUICK = Timeouts(connect=1.0, headers=2.0, silence=2.0)
+PATIENT = Timeouts(connect=10.0, headers=30.0, silence=30.0)
+"""No machine is so busy that a provider on loopback seems to hang."""
 
 
 def target(
@@ -78,7 +79,7 @@ def target(
             video=VideoLimits(idempotent_submit=repeats, **{"operations": ("generate", "remix"), **limits}),
         ),
         price=None if price is None else Price(per_second=round(price * NANO)),
-        timeouts=QUICK,
+        timeouts=PATIENT,
         health=HealthRule(),
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ def target(
 def snapshot(*targets: RouteTarget, policy: str = "in_order", model: str = "sora-2", **more: Any) -> Snapshot:
     """A configuration with one video model."""
     route = Route(
-        model=model, kind="video", policy=policy, targets=targets, retries=Retries(), timeouts=QUICK
+        model=model, kind="video", policy=policy, targets=targets, retries=Retries(), timeouts=PATIENT
     )
     return Snapshot(etag="1", generation=1, routes={model: route}, keys=[], limits={}, **more)
 
