@@ -8,7 +8,7 @@ from functools import partial
 from random import random
 from typing import Any
 
-from litestar import Litestar, Request, get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -31,6 +31,7 @@ from gateway.api.body import chat_wish, embedding_wish
 from gateway.api.chat import Door, Endpoint
 from gateway.api.edge import App, Edge
 from gateway.api.errors import EXCEPTION_HOOKS
+from gateway.api.framework import Lean
 from gateway.api.gate import Gate
 from gateway.api.models import model_list, one_model
 from gateway.api.observe import observed
@@ -219,7 +220,7 @@ class Gateway:
         direct: dict[str, App] = {}
         for path, read in _WISHES.items():
             direct[path] = Endpoint(self._door, path, read)
-        ordinary = Litestar(
+        ordinary = Lean(
             route_handlers=[
                 *self._model_routes(),
                 *video_models.routes(self._fleet.snapshot, self._caller),
@@ -269,7 +270,7 @@ class Gateway:
 
     # -- what runs beside the requests
 
-    def _lifespan(self, _app: Litestar) -> contextlib.AbstractAsyncContextManager[None]:
+    def _lifespan(self, _app: object) -> contextlib.AbstractAsyncContextManager[None]:
         return self.working(runs_jobs=self._runs_jobs)
 
     @contextlib.asynccontextmanager
