@@ -62,7 +62,7 @@ class Door:
             yield seen
             if seen["status"] in ("completed", "failed"):
                 return
-            time.sleep(int(answer.headers.get("openai-poll-after-ms", 1000)) / 1000)
+            _pause(int(answer.headers.get("openai-poll-after-ms", 1000)) / 1000)
 
     def download(self, video: str, output: Path) -> None:
         """The finished video as a file, which appears whole or not at all."""
@@ -167,6 +167,13 @@ class _Screen:
     def __exit__(self, *_: object) -> None:
         if self._terminal and self._shown:
             self._stream.write("\n")
+
+
+def _pause(seconds: float) -> None:
+    """Sleep in short pieces: a Ctrl-C that comes in the moment before one begins is only heard after it."""
+    over = time.monotonic() + seconds
+    while (left := over - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
 
 
 @contextmanager
