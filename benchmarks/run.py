@@ -44,19 +44,19 @@ SCENARIOS = (
     Scenario(
         name="chat",
         what="1 KB chat, 32 connections, closed loop",
-        requests={"fairlead": 8000, "litellm": 400, "portkey": 3000},
+        requests={"fairlead": 8000, "litellm": 400, "portkey": 3000, "nginx": 16000},
     ),
     Scenario(
         name="chat-500",
         what="1 KB chat at 500 requests/s, open loop",
-        requests={"fairlead": 2500, "upstream": 2500},
+        requests={"fairlead": 2500, "upstream": 2500, "nginx": 2500},
         connections=64,
         rate=500.0,
     ),
     Scenario(
         name="stream-64",
         what="64 streams of 100 chunks, one every 20 ms",
-        requests={"fairlead": 128, "portkey": 128},
+        requests={"fairlead": 128, "portkey": 128, "nginx": 128},
         connections=64,
         stream=True,
         gap_ms=20,
@@ -64,7 +64,7 @@ SCENARIOS = (
     Scenario(
         name="stream-8",
         what="8 streams of 100 chunks, one every 20 ms",
-        requests={"fairlead": 16, "litellm": 16, "portkey": 16},
+        requests={"fairlead": 16, "litellm": 16, "portkey": 16, "nginx": 16},
         connections=8,
         stream=True,
         gap_ms=20,
@@ -196,18 +196,21 @@ def _ratios(rows: Rows) -> list[str]:
     for scenario in ("chat", "stream-8", "stream-64"):
         field = "cpu_us" if scenario == "chat" else "cpu_us_per_chunk"
         ours = [one[field] for one in rows.get((scenario, "fairlead"), []) if field in one]
-        for peer in ("litellm", "portkey"):
+        for peer in ("litellm", "portkey", "nginx"):
             theirs = [
                 one[field] for one in rows.get((scenario, peer), []) if field in one and not one["wrong"]
             ]
             if ours and theirs:
                 ratio = statistics.median(theirs) / statistics.median(ours)
-                lines.append(f"- {scenario}: 1/{ratio:.1f} of the CPU of {peer} (medians of one run).")
-    direct, through = rows.get(("chat-500", "upstream")), rows.get(("chat-500", "fairlead"))
-    if direct and through:
-        for name in ("p50_us", "p99_us"):
+                times = f"1/{ratio:.1f} of" if ratio >= 1 else f"{1 / ratio:.1f} times"
+                lines.append(f"- {scenario}: {times} the CPU of {peer} (medians of one run).")
+    direct = rows.get(("chat-500", "upstream"), [])
+    for subject in ("fairlead", "nginx"):
+        through = rows.get(("chat-500", subject), [])
+        for name in ("p50_us", "p99_us") if direct and through else ():
             added = statistics.median(o[name] for o in through) - statistics.median(o[name] for o in direct)
-            lines.append(f"- added {name.removesuffix('_us')} at 500 requests/s: {added / 1000:.2f} ms.")
+            what = f"added {name.removesuffix('_us')} at 500 requests/s"
+            lines.append(f"- {subject}: {what}: {added / 1000:.2f} ms.")
     return lines
 
 
@@ -228,7 +231,7 @@ def main() -> None:
         }
         running = [(Subject(name="upstream", command=(), port=base, features="the mock itself"), mock)]
         try:
-            for subject in subjects(folder, base, [base + 1, base + 2, base + 3], traces):
+            for subject in subjects(folder, base, [base + 1, base + 2, base + 3, base + 4], traces):
                 started = start(subject, folder)  # one after another: the list tells what must be stopped
                 running.append((subject, started))
             time.sleep(1)

@@ -1,7 +1,8 @@
 """Who is measured: Fairlead with everything switched on, and peers where they are installed.
 
 A peer is found through an environment variable: `BENCH_LITELLM` names its `litellm` program, `BENCH_PORTKEY`
-its `start-server.js`. Each runs in production mode, with little logging, on the fastest server it offers.
+its `start-server.js`, `BENCH_NGINX` nginx itself. Each runs in production mode, with little logging, on the fastest
+server it offers. nginx is no gateway: it is the yardstick, the least that passing bytes on costs on this machine now.
 """
 
 import json
@@ -126,6 +127,59 @@ def _portkey(upstream: int, port: int) -> Subject | None:
     )
 
 
+_NGINX = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    map $http_authorization $known {{ default 0; "Bearer {key}" 1; }}
+    upstream provider {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        keepalive_requests 1000000000;
+        location / {{
+            if ($known = 0) {{ return 401; }}
+            proxy_pass http://provider;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Authorization "Bearer sk-upstream";
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+def _nginx(folder: Path, upstream: int, port: int) -> Subject | None:
+    program = os.environ.get("BENCH_NGINX")
+    if not program or not Path(program).exists():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, key=KEY, upstream=upstream, port=port))
+    return Subject(
+        name="nginx",
+        command=[
+            program,
+            "-p",
+            str(folder),
+            "-c",
+            str(folder / "nginx.conf"),
+            "-e",
+            str(folder / "error.log"),
+        ],
+        port=port,
+        features="key, access log; passes bytes on and does nothing else",
+    )
+
+
 def key_of(subject: Subject) -> str:
     """The bearer key its clients send."""
     return f"sk-{KEY}" if subject.name == "litellm" else KEY
@@ -139,5 +193,6 @@ def subjects(
         fairlead(folder / "fairlead", (upstream, upstream), ports[0], environment),
         _litellm(folder / "litellm", upstream, ports[1]),
         _portkey(upstream, ports[2]),
+        _nginx(folder / "nginx", upstream, ports[3]),
     ]
     return [subject for subject in found if subject is not None]

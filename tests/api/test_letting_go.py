@@ -8,12 +8,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gateway.api.edge import Attendance, Watch
 from gateway.errors import GatewayError
 from providers.errors import ProviderError
 from tests.running import KEY, routing, running, upstream
 from tests.system.process import until_async
 from tests.transport.faulty import Faulty, answer, reset, send, wait
-from tests.upstreams import JSON, cut
+from tests.upstreams import JSON, cut, whole
 
 TIMES = 3
 CHUNK = (
@@ -22,9 +23,15 @@ CHUNK = (
 )
 
 
-def held() -> set[int]:
-    """The errors that somebody still holds, by their identity."""
-    return {id(one) for one in gc.get_objects() if issubclass(type(one), GatewayError | ProviderError)}
+def held(*kinds: type) -> set[int]:
+    """The errors, or whatever is of these kinds, that somebody still holds, by their identity."""
+    wanted = kinds or (GatewayError, ProviderError)
+    return {id(one) for one in gc.get_objects() if issubclass(type(one), wanted)}
+
+
+def listening() -> bool:
+    """Whether somebody waits for a client's leaving."""
+    return any(task.get_coro().__qualname__ == "Watch._listen" for task in asyncio.all_tasks())  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -71,3 +78,28 @@ async def test_no_error_outlives_its_request(tmp_path: Path, others: set[int]) -
             up.always(send(cut(CHUNK)), reset())
             await ask(200, stream=True)
             await ask(429)
+
+
+async def test_a_client_who_stays_to_the_end_of_a_long_answer_leaves_nothing_behind(
+    tmp_path: Path, others: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Attendance, "TICK", 0.01)  # soon it is listened whether the client leaves
+    before, known = held(Watch), others
+    async with Faulty() as up:
+        models = {"demo": {"targets": [{"provider": "up", "model": "m"}]}}
+        async with running(routing(models, {"up": upstream(up.url)}), tmp_path) as gateway:
+            async with httpx2.AsyncClient() as http:
+                for _ in range(TIMES):
+                    come = asyncio.Event()
+                    up.always(wait(come), send(whole("openai/chat.response.json")))
+                    asked = asyncio.create_task(
+                        http.post(
+                            f"{gateway.url}/v1/chat/completions",
+                            json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
+                            headers={"authorization": f"Bearer {KEY}"},
+                        )
+                    )
+                    await until_async(listening, 5.0)
+                    come.set()
+                    assert (await asked).status_code == 200
+                await until_async(lambda: held(Watch) <= before and held() <= known, 5.0)
