@@ -393,6 +393,6 @@ class Gateway:
             names.TARGET_SPEED: lambda: [((key,), seen.speed or 0.0) for key, seen in known.items()],
             names.TARGET_REST: rests,
             names.TARGET_LATENCY: lambda: [((key,), seen.latency or 0.0) for key, seen in known.items()],
-            names.IN_FLIGHT_LIMIT: lambda: [((), self.gate.limit)],
+            names.IN_FLIGHT_LIMIT: lambda: [((), int(self.gate.limit))],
             names.GENERATION: lambda: [((), self.live.current.generation)],
         }

@@ -10,10 +10,17 @@ and twice as long with each turn that there is none, which keeps the loop busy b
 
 What has begun may make turns long all the same, streams above all, and so they are watched: a timer that should ring
 every TICK seconds rings late when a turn takes long, which counts when the loop itself was at work meanwhile, and not
-a neighbour on the machine. A few late rings are a burst, and bursts are welcome. STANDING late rings in a row are a
-queue that does not go away: then the limit falls below what is in flight, and from there on it follows the rings, by
-BACK when STILL in a row were late and by FORTH when one was not, until it is at `most` again. So the loop keeps short
-turns, in which a refusal is soon made, and stays busy all the same: never are fewer than LEAST taken on.
+a neighbour on the machine. Late rings are a burst, and bursts are welcome, until all have been late for STANDING
+seconds: that is a queue that does not go away. Then the limit falls below what is in flight, and follows the rings
+until it is at `most` again:
+
+* by BACK when all were late for STILL seconds, but not before what the last cut left over has ended: what runs must end
+  before a cut shows, and who does not wait for that cuts far too deep;
+* by FORTH when one was not, slowly enough that the first late ring comes soon after what caused it;
+* by AT_EASE while less than half of the limit is used: nobody is refused then.
+
+So the loop keeps short turns, in which a refusal is soon made, and stays busy all the same: never are fewer than LEAST
+taken on.
 
 Who is refused costs no task, no scope and no record: the connection writes an answer that was made beforehand. A
 request that comes in one piece, as nearly all do, is only glanced at, so that refusing it costs little more than the
@@ -31,29 +38,28 @@ from typing import Any
 from gateway.api.render import error_body, error_headers
 from gateway.errors import GatewayError, Unavailable
 
-EACH_TURN = 32
+EACH_TURN = 16
 LINE = 128
 PATIENCE = 0.1
-TICK = 0.005
-LATE = 0.005
+TICK = 0.004
+LATE = 0.004
 """Seconds a ring may be late, having worked as long since the last one."""
-STANDING = 20
-STILL = 2
-LEAST = 64
-BACK = 0.8
-FORTH = 1.05
+STANDING = 0.25
+STILL = 0.02
+LEAST = 128
+BACK, FORTH, AT_EASE = 0.9, 1.002, 1.05
 RETRY_SECONDS = 1.0
 OPEN_TO_ALL = (b"/livez", b"/readyz", b"/metrics", b"/admin/")
 """Paths that are served however much there is to do: by them operators see why."""
 
 
-def next_limit(limit: int, most: int, running: int, late_rings: int) -> int:
-    """The limit after a ring; `late_rings` is how many in a row were late, this one included."""
-    if late_rings >= (STANDING if limit == most else STILL):
-        return max(min(LEAST, most), int(min(limit, running) * BACK))
-    if late_rings:
+def next_limit(limit: float, most: int, running: int, late: float) -> float:
+    """The limit after a ring; `late` is for how many seconds all rings were late, this one included."""
+    if late >= (STANDING if limit == most else STILL) and running <= limit:
+        return max(min(LEAST, most), running * BACK)
+    if late:
         return limit
-    return min(most, int(limit * FORTH) + 1)
+    return min(most, limit * (AT_EASE if running < limit / 2 else FORTH))
 
 
 class Gate:
@@ -64,7 +70,8 @@ class Gate:
     """
 
     def __init__(self, most: int, refused: Callable[[], None]) -> None:
-        self.most = self.limit = most
+        self.most = most
+        self.limit: float = most
         self.refused = refused
         self.watching = False
         self.begun = 0
@@ -78,7 +85,7 @@ class Gate:
                 retry_after=RETRY_SECONDS,
             )
         )
-        self._late_rings = 0
+        self._late = 0.0
 
     def stand_in_line(self, begin: Callable[[], None]) -> None:
         """Begin a request in one of the next turns."""
@@ -106,9 +113,9 @@ class Gate:
         asyncio.get_running_loop().call_later(TICK, self._ring, running, due, time.thread_time())
 
     def _ring(self, running: AbstractSet[Any], due: float, worked: float) -> None:
-        late = time.monotonic() - due > LATE and time.thread_time() - worked > LATE
-        self._late_rings = self._late_rings + 1 if late else 0
-        self.limit = next_limit(self.limit, self.most, len(running), self._late_rings)
+        late = time.monotonic() - due
+        self._late = self._late + TICK + late if late > LATE and time.thread_time() - worked > LATE else 0.0
+        self.limit = next_limit(self.limit, self.most, len(running), self._late)
         self.watching = False
         if running or self.limit < self.most:
             self.watch(running)

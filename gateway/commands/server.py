@@ -68,6 +68,7 @@ _GLANCE = Glance()
 class Bounded(server.Protocol):
     """One client's connection."""
 
+    cycle: RequestResponseCycle | None  # type: ignore[assignment] # until the first request, whatever uvicorn declares
     _head: int | None = 0  # bytes of an unfinished head; None while no head is awaited
     _late: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None  # when it rings, it is looked how long nobody has asked
@@ -145,13 +146,13 @@ class Bounded(server.Protocol):
 
     def _may_be_refused(self) -> bool:
         """Not what operators look at, not between two answers, and no HEAD: its answer has no body."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self.cycle
         free = cycle is None or cycle.response_complete
         return free and not self.url.startswith(OPEN_TO_ALL) and self.parser.get_method() != b"HEAD"
 
     def _may_be_unread(self, data: bytes) -> bool:
         """Whether this is all there is: one whole call of the API, after the end of the one before it."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self.cycle
         if cycle is None:
             idle = not self._head
         else:
@@ -184,7 +185,7 @@ class Bounded(server.Protocol):
     def _close_when_idle(self) -> None:
         self._idle = None
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self.cycle
         if self._head is not None or (cycle is not None and not cycle.response_complete):
             return  # asked again meanwhile: the next answer sets the timer
         if left > 0:
@@ -212,9 +213,7 @@ class Bounded(server.Protocol):
     def _refuse(self, error: GatewayError) -> None:
         """End the connection, with an answer unless another one is under way."""
         burst.flush(self.loop)  # the answer before this one
-        cycle = cast(
-            "RequestResponseCycle | None", self.cycle
-        )  # None until the first request, whatever is declared
+        cycle = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
             self.transport.write(whole_answer(error, close=True))
         self.transport.close()
@@ -253,7 +252,9 @@ class Draining(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        gc.set_threshold(
+            100_000, 20, 20
+        )  # no request leaves work for it, and each of its looks stops everybody
         gc.enable()
         sys.stdout.write(self._banner)
         sys.stdout.flush()
