@@ -81,7 +81,7 @@ def measure() -> pstats.Stats:
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{base}",
                 "OTEL_TRACES_SAMPLER_ARG": "0.1",
             }
-            subject = subjects(Path(name), base, [base + 1, base + 2, base + 3], traces)[0]
+            subject = subjects(Path(name), base, [base + 1, base + 2, base + 3, base + 4], traces)[0]
             os.environ.update(subject.environment)
             return pstats.Stats(uvloop.run(profile(subject)))
         finally:
