@@ -41,10 +41,10 @@ from gateway.errors import GatewayError, Unavailable
 EACH_TURN = 16
 LINE = 128
 PATIENCE = 0.1
-TICK = 0.004
-LATE = 0.004
+TICK = 0.003
+LATE = 0.002
 """Seconds a ring may be late, having worked as long since the last one."""
-STANDING = 0.25
+STANDING = 0.15
 STILL = 0.02
 LEAST = 128
 BACK, FORTH, AT_EASE = 0.9, 1.002, 1.05

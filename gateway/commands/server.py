@@ -162,7 +162,10 @@ class Bounded(server.Protocol):
     def _turn_away_unread(self) -> None:
         """Answer one whole request, of which the parser never learns."""
         self._gate.refused()
-        burst.write(self.transport, self._gate.refusal)
+        burst.flush(self.loop)  # the answer before this one
+        self.transport.write(
+            self._gate.refusal
+        )  # goes out with this turn; with a burst it would with the next
         self._head_ended()
         self._rest()
 
