@@ -25,6 +25,7 @@ from benchmarks.processes import Started, answers, cpu_seconds, free_port, liste
 from benchmarks.subjects import Subject, key_of, subjects
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+NEWEST = "Newest first; written by `make bench ARGS=--write`.\n\n"
 _PROMPT = "Summarise what a gateway between applications and model providers has to get right. " * 9
 
 
@@ -242,8 +243,8 @@ def main() -> None:
                 started.stop()
     sys.stdout.write(text)
     if told.write:
-        title, _, rest = RESULTS.read_text().partition("\n\n")
-        RESULTS.write_text(f"{title}\n\n{text}\n{rest}")
+        before, newest, runs = RESULTS.read_text().partition(NEWEST)
+        RESULTS.write_text(f"{before}{newest}{text}\n{runs}")
 
 
 if __name__ == "__main__":
