@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -88,14 +89,18 @@ def test_a_terminal_sees_one_line_that_changes(stage: Stage, guest: Guest):
 
 def test_who_leaves_a_watch_is_told_how_to_come_back(stage: Stage, guest: Guest):
     video = run(guest, "create", stage.prompt(), "--model", "waiting").stdout.strip()
+    ours = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell lets what runs beside it ignore Ctrl-C
     watching = subprocess.Popen(
         program(guest, "watch", video),
         stderr=subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "FAIRLEAD_KEY": guest.key},
     )
+    signal.signal(signal.SIGINT, ours)
     assert watching.stderr is not None
     assert watching.stderr.readline().startswith(b"queued")
-    watching.send_signal(2)
+    watching.send_signal(signal.SIGINT)
     _, said = watching.communicate(timeout=10)
     assert watching.returncode == 130
     assert f"fairlead videos watch {video}" in said.decode()
