@@ -219,9 +219,7 @@ class Watch:
         del self._attendance.present[self]
         if self._listener is not None:
             self._listener.cancel()
-            self._listener = (
-                None  # how it ended leads back to here, and who holds himself waits for the collector
-            )
+            self._listener = None  # its end leads back to here: who holds himself waits for the collector
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -168,9 +168,7 @@ class Bounded(server.Protocol):
         """Answer one whole request, of which the parser never learns."""
         self._gate.refused()
         burst.flush(self.loop)  # the answer before this one
-        self.transport.write(
-            self._gate.refusal
-        )  # goes out with this turn; with a burst it would with the next
+        self.transport.write(self._gate.refusal)  # with this turn; a burst would go out with the next
         self._head_ended()
         self._rest()
 
