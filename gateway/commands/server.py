@@ -15,7 +15,6 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Collection
 from functools import partial
 from socket import socket
 from types import FrameType
@@ -46,10 +45,6 @@ HEAD_SECONDS = 10.0
 
 MAX_HEAD_BYTES = 2 * MAX_HEADER_BYTES
 """Bytes of an unfinished head that are gathered: what is allowed, the request line, and some room."""
-
-
-SETTLE_SECONDS, SETTLE_TRIES = 0.5, 20
-"""How often it is looked whether nothing runs, so that what loading left behind can be collected, and for how long."""
 
 
 class Drainable(Protocol):
@@ -244,20 +239,6 @@ def configured(app: App, grace: float, gate: Gate) -> uvicorn.Config:
     )
 
 
-def settle(running: Collection[object], tries: int = SETTLE_TRIES) -> None:
-    """Collect garbage for the first time, when nothing runs that would wait for it, and let it be done from here on.
-
-    What was loaded by now is never looked at again.
-    """
-    if tries and running:
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS, settle, running, tries - 1)
-        return
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)  # no request leaves work for it, and each of its looks stops everybody
-    gc.enable()
-
-
 class Draining(uvicorn.Server):
     """A server that turns unready before it closes its door. `banner` is printed when it serves."""
 
@@ -268,9 +249,12 @@ class Draining(uvicorn.Server):
         self._banner = banner
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then say so; what was loaded by now is never collected again."""
         await super().startup(sockets)
-        asyncio.get_running_loop().call_later(SETTLE_SECONDS, settle, self.server_state.tasks)
+        gc.collect()  # later, callers would wait for it
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)  # no request leaves work for it, and a look stops everybody
+        gc.enable()
         sys.stdout.write(self._banner)
         sys.stdout.flush()
 
