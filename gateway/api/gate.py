@@ -24,7 +24,7 @@ taken on.
 
 Who is refused costs no task, no scope and no record: the connection writes an answer that was made beforehand. A
 request that comes in one piece, as nearly all do, is only glanced at, so that refusing it costs little more than the
-kernel's part of it. For all others the gate is two comparisons of integers, and a count of those in this turn.
+kernel's part of it. For all others the gate is two comparisons of numbers, and a count of those in this turn.
 """
 
 import asyncio

@@ -105,9 +105,7 @@ class Watching:
                 return await self._moves.complete(_charged(job, attempt), ended, files)
         tries, now = job.tries + 1, self._moves.clock.now()
         enough = tries >= self._moves.figures.download_tries
-        if (
-            error is not None and error.kind in _PASSING
-        ):  # made and paid for: it is waited for as long as may be
+        if error is not None and error.kind in _PASSING:  # made and paid for: waited for as long as may be
             enough = enough and now >= job.deadline_at
         if enough or (error and error.kind is ErrorKind.NOT_FOUND):
             return await self._lost(job, attempt, "result_unavailable")

@@ -89,9 +89,8 @@ def test_a_terminal_sees_one_line_that_changes(stage: Stage, guest: Guest):
 
 def test_who_leaves_a_watch_is_told_how_to_come_back(stage: Stage, guest: Guest):
     video = run(guest, "create", stage.prompt(), "--model", "waiting").stdout.strip()
-    ours = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell lets what runs beside it ignore Ctrl-C
+    # What a shell runs in the background ignores Ctrl-C, and so would all that it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     watching = subprocess.Popen(
         program(guest, "watch", video),
         stderr=subprocess.PIPE,
